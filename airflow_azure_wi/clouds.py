@@ -1,0 +1,51 @@
+"""The Azure clouds: where each one's Microsoft Entra ID and resource manager are.
+
+Hosts: https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud and
+https://learn.microsoft.com/azure/azure-government/compare-azure-government-global-azure. Token-exchange audiences:
+https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One Azure cloud.
+
+    :param name: the name that the stock connections' ``cloud_environment`` uses for it.
+    :param authority_host: the host that exchanges tokens, as an https URL without a path.
+    :param resource_manager: the endpoint of Azure Resource Manager, as an https URL without a path.
+    :param token_exchange_audience: the audience that a federated token must have to be accepted there.
+    """
+
+    name: str
+    authority_host: str
+    resource_manager: str
+    token_exchange_audience: str
+
+    @property
+    def resource_manager_scope(self) -> str:
+        """The scope of an access token for Azure Resource Manager."""
+        return f"{self.resource_manager}/.default"
+
+
+PUBLIC = Cloud(
+    name="AzurePublicCloud",
+    authority_host="https://login.microsoftonline.com",
+    resource_manager="https://management.azure.com",
+    token_exchange_audience="api://AzureADTokenExchange",
+)
+US_GOVERNMENT = Cloud(
+    name="AzureUSGovernment",
+    authority_host="https://login.microsoftonline.us",
+    resource_manager="https://management.usgovcloudapi.net",
+    token_exchange_audience="api://AzureADTokenExchangeUSGov",
+)
+CHINA = Cloud(
+    name="AzureChinaCloud",
+    authority_host="https://login.chinacloudapi.cn",
+    resource_manager="https://management.chinacloudapi.cn",
+    token_exchange_audience="api://AzureADTokenExchangeChina",
+)
+
+CLOUDS = {cloud.name: cloud for cloud in (PUBLIC, US_GOVERNMENT, CHINA)}

@@ -1,0 +1,1 @@
+"""Example DAGs, run by the demo and by the tests."""

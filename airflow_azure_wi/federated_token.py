@@ -1,0 +1,129 @@
+"""The proof: the federated token that the cluster projects into a file, and what it claims."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_azure_wi.errors import FederatedTokenError
+
+PROJECT_IT = (
+    "On AKS, label the pod azure.workload.identity/use: \"true\" and give its service account the annotation "
+    "azure.workload.identity/client-id; elsewhere, project a service account token into the pod and set "
+    "AZURE_FEDERATED_TOKEN_FILE to its path"
+)
+
+# The kubelet replaces a projected token by renaming a symbolic link; a read that falls into that instant, or meets
+# a file that a simpler writer has truncated, is worth repeating before it is an error.
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class FederatedToken:
+    """A federated token and the claims by which Microsoft Entra ID recognizes the workload.
+
+    :param value: the JSON Web Token itself. It is a secret, and stays out of reprs and messages.
+    :param issuer: who signed it: the cluster's OIDC issuer URL.
+    :param subject: the workload, in Kubernetes ``system:serviceaccount:<namespace>:<service account>``.
+    :param audience: whom it is for.
+    :param issued_at: when it was signed, in seconds since the epoch (UTC), or None if it does not say.
+    :param expires_at: when it expires, in seconds since the epoch (UTC), or None if it does not say.
+    """
+
+    value: str = field(repr=False)
+    issuer: str
+    subject: str
+    audience: tuple[str, ...]
+    issued_at: float | None
+    expires_at: float | None
+
+    @classmethod
+    def parse(cls, text: str, *, source: str) -> "FederatedToken":
+        """Read the claims of a token without validating its signature, which is Entra's to validate.
+
+        :param text: the token, as it stands in the file.
+        :param source: where the token comes from, as messages shall name it.
+        :raises FederatedTokenError: if it is no JSON Web Token. The message never holds the text.
+        """
+        value = text.strip()
+        claims = unverified_claims(value)
+        if claims is None:
+            raise FederatedTokenError(
+                f"{source} does not hold a federated token: found {_described(value)}, expected a JSON Web Token "
+                f"(three base64url parts, separated by dots). {PROJECT_IT}."
+            )
+        audience = claims.get("aud", ())
+        return cls(
+            value=value,
+            issuer=str(claims.get("iss", "")),
+            subject=str(claims.get("sub", "")),
+            audience=tuple(map(str, audience)) if isinstance(audience, list | tuple) else (str(audience),),
+            issued_at=_seconds(claims.get("iat")),
+            expires_at=_seconds(claims.get("exp")),
+        )
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds until expiry (negative once expired), or None if the token never says.
+
+        :param now: the time, in seconds since the epoch (UTC).
+        """
+        return None if self.expires_at is None else self.expires_at - now
+
+    def described(self) -> str:
+        """Return the claims that Entra compares, for messages: nothing in it is secret."""
+        return f"issuer {self.issuer!r}, subject {self.subject!r}, audience {', '.join(self.audience)!r}"
+
+
+def read(path: Path, *, named_by: str) -> FederatedToken:
+    """Read the federated token from its file, always afresh.
+
+    A file that is missing or holds no token is read again for a fraction of a second, because rotation replaces it.
+
+    :param path: the file.
+    :param named_by: what named the file, such as ``AZURE_FEDERATED_TOKEN_FILE``, for the messages.
+    :raises FederatedTokenError: if there is no readable file, or no JSON Web Token in it.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _read_once(path, named_by)
+        except FederatedTokenError:
+            time.sleep(_PAUSE_SECONDS)
+    return _read_once(path, named_by)
+
+
+def unverified_claims(token: str) -> Mapping[str, Any] | None:
+    """Return the claims of a JSON Web Token, its signature not validated, or None if it is none."""
+    import jwt
+
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return None
+    return claims if isinstance(claims, Mapping) else None
+
+
+def _read_once(path: Path, named_by: str) -> FederatedToken:
+    source = f"The federated token file {str(path)!r} (from {named_by})"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FederatedTokenError(f"{source} does not exist. {PROJECT_IT}.") from None
+    except UnicodeDecodeError:
+        raise FederatedTokenError(f"{source} does not hold text, expected a JSON Web Token.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FederatedTokenError(
+            f"{source} cannot be read: {reason}. Expected a file that the user of this process may read; in a pod, "
+            "fsGroup in the security context decides that."
+        ) from None
+    return FederatedToken.parse(text, source=source)
+
+
+def _described(value: str) -> str:
+    return f"{len(value)} characters of something else" if value else "an empty file"
+
+
+def _seconds(claim: Any) -> float | None:
+    return float(claim) if isinstance(claim, int | float) and not isinstance(claim, bool) else None

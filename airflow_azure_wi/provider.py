@@ -1,0 +1,77 @@
+"""What Airflow reads when it starts: data only, nothing is imported.
+
+The connection form is described here once. Airflow 3.2 and later read it as it stands; for 2.11 to 3.1 the hook turns
+the same description into form widgets.
+"""
+
+from typing import Any
+
+CONNECTION_TYPE = "azure_workload_identity"
+HOOK_CLASS = "airflow_azure_wi.hooks.azure_workload_identity.AzureWorkloadIdentityHook"
+HOOK_NAME = "Azure Workload Identity"
+
+# A field of schema type "string" is required by the form of Airflow 3.3; ["string", "null"] makes it optional.
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "clientId": {
+        "label": "Client ID",
+        "description": "The client id of the managed identity: `clientId` in what `az identity show` prints, "
+        "Client ID on its overview page in the Azure portal. Neither the principal id nor a secret.",
+        "schema": {"type": "string"},
+    },
+    "tenantId": {
+        "label": "Tenant ID",
+        "description": "The Microsoft Entra tenant of the managed identity: `tenantId` in what `az identity show` "
+        "prints, Tenant ID under Properties in the Azure portal. A GUID or a domain name.",
+        "schema": {"type": "string"},
+    },
+    "subscriptionId": {
+        "label": "Subscription ID",
+        "description": "Only for services that are managed by subscription, such as Data Factory: "
+        "`az account show --query id`, or Subscription ID on the overview page of the service.",
+        "schema": {"type": ["string", "null"]},
+    },
+}
+
+FORM_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["host", "schema", "login", "password", "port"],
+    "relabeling": {},
+    "placeholders": {
+        "clientId": "6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10",
+        "tenantId": "72f988bf-86f1-41af-91ab-2d7cd011db47",
+        "subscriptionId": "0b1f6471-1bf0-4dda-aec3-cb9272f09590",
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider info: https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html."""
+    return {
+        "package-name": "airflow-azure-wi",
+        "name": "Azure Workload Identity",
+        "description": "One connection for every Azure service, with no secret in it.",
+        "connection-types": [
+            {
+                "connection-type": CONNECTION_TYPE,
+                "hook-class-name": HOOK_CLASS,
+                "hook-name": HOOK_NAME,
+                "conn-fields": CONNECTION_FIELDS,
+                "ui-field-behaviour": FORM_BEHAVIOUR,
+            }
+        ],
+        "config": {
+            "azure_workload_identity": {
+                "description": "Where workload identity finds what the deployment provides.",
+                "options": {
+                    "federated_token_file": {
+                        "description": "The file that the federated token is projected into, used where the "
+                        "environment variable AZURE_FEDERATED_TOKEN_FILE is not set. When empty, it is the path "
+                        "that the AKS webhook projects to.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/var/run/secrets/azure/tokens/azure-identity-token",
+                        "default": "",
+                    },
+                },
+            },
+        },
+    }
