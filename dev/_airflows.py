@@ -1,0 +1,63 @@
+"""The Airflows that the package is tested with, and the pin file of each. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One set of pinned packages: an Airflow, and what the package and its tests need beside it.
+
+    `on_oldest_python`: `dev/compat` tries the oldest Python too without being asked.
+    """
+
+    airflow: str
+    newest_python: Version
+    fab: bool = False
+    lowest: bool = False
+    oldest_python: Version = (3, 10)
+    on_oldest_python: bool = False
+
+    @property
+    def name(self) -> str:
+        """What pin files and cells are called by."""
+        if self.lowest:
+            return "lowest"
+        return f"{self.airflow}-fab" if self.fab else self.airflow
+
+    @property
+    def pins(self) -> Path:
+        """The file that fixes the version of every package."""
+        return ROOT / "dev" / "pins" / f"airflow-{self.name}.txt"
+
+    def supports(self, python: Version) -> bool:
+        """Whether this Airflow runs on that Python."""
+        return self.oldest_python <= python <= self.newest_python
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """What is installed beside the package and its own dependencies."""
+        airflow = f"apache-airflow=={self.airflow}"
+        return (airflow, "apache-airflow-providers-fab") if self.fab else (airflow,)
+
+
+MAIN = Target("3.3.2", newest_python=(3, 13), on_oldest_python=True)
+# Every lower bound in pyproject.toml at once. One Python is enough: the bounds do not depend on it.
+LOWEST = Target("2.11.0", newest_python=(3, 10), lowest=True)
+
+TARGETS = (
+    Target("2.11.2", newest_python=(3, 12), on_oldest_python=True),  # brings the FAB provider itself
+    Target("3.0.6", newest_python=(3, 12)),
+    Target("3.0.6", newest_python=(3, 12), fab=True),
+    Target("3.1.8", newest_python=(3, 13)),
+    Target("3.1.8", newest_python=(3, 13), fab=True),
+    Target("3.2.2", newest_python=(3, 13)),
+    MAIN,
+    LOWEST,
+)

@@ -1,0 +1,158 @@
+"""Makes the virtual environments that the scripts in this folder run in.
+
+Standard library only: it runs on a machine that has Python and git and nothing else. It installs uv, at a
+pinned version, into an environment of its own, and uv does the rest from the pins in `dev/pins`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+if sys.version_info < (3, 10):  # noqa: UP036 - says so, instead of failing in an import
+    sys.exit(f"This needs Python 3.10 or newer; {sys.executable} is {sys.version.split()[0]}.")
+
+import _pythons
+from _airflows import MAIN, ROOT, Target
+
+UV_VERSION = "0.13.9"
+_VENVS = ROOT / ".venvs"
+_UV_HOME = _VENVS / f"uv-{UV_VERSION}"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment that holds this package (editable), one Airflow and the tests' packages."""
+
+    path: Path
+    python: Path
+    target: Target
+    groups: tuple[str, ...] = ("test",)
+
+    @property
+    def bin(self) -> Path:
+        """Where its programs are."""
+        return self.path / "bin"
+
+    def program(self, name: str) -> str:
+        """One of its programs, such as `python` or `pytest`."""
+        return str(self.bin / name)
+
+    def make(self) -> None:
+        """Make it, unless it is there as it should be."""
+        with _lock():
+            if not self._is_current():
+                self._remake()
+
+    def _remake(self) -> None:
+        name, started = self.path.relative_to(ROOT), time.monotonic()
+        say(f"Making {name}: Airflow {self.target.airflow}, Python from {self.python}")
+        uv("venv", "--clear", "--quiet", "--python", self.python, self.path)
+        uv("pip", "install", "--python", self.path, *self._packages())
+        # Last, so that an environment that was never finished has none.
+        self._stamp.write_text(self._fingerprint(), encoding="utf-8")
+        say(f"Made {name} in {time.monotonic() - started:.0f} s")
+
+    def _packages(self) -> list[str | Path]:
+        groups = [argument for group in self.groups for argument in ("--group", group)]
+        package = ["--editable", ".[testing]", *groups]
+        return ["--constraints", self.target.pins, *package, *self.target.requirements]
+
+    def _is_current(self) -> bool:
+        try:
+            return self._stamp.read_text(encoding="utf-8") == self._fingerprint() and self._works()
+        except OSError:
+            return False
+
+    def _works(self) -> bool:
+        """Its Python may have been upgraded or removed since, or the checkout moved."""
+        probe = [self.program("python"), "-I", "-c", "import airflow_azure_wi as it; print(it.__file__)"]
+        answer = subprocess.run(probe, capture_output=True, text=True, check=False)
+        return answer.returncode == 0 and Path(answer.stdout.strip()).is_relative_to(ROOT)
+
+    def _fingerprint(self) -> str:
+        inputs = [ROOT / "pyproject.toml", self.target.pins, Path(__file__)]
+        return hashlib.sha256(b"\0".join(path.read_bytes() for path in inputs)).hexdigest()
+
+    @property
+    def _stamp(self) -> Path:
+        return self.path / "airflow-azure-wi.stamp"
+
+
+def main_environment() -> Environment:
+    """`.venv`: the newest Airflow, with the linters. Made when this returns."""
+    environment = Environment(ROOT / ".venv", _pythons.preferred(), MAIN, groups=("test", "lint"))
+    environment.make()
+    return environment
+
+
+def compat_environment(target: Target, python: Path, cell: str) -> Environment:
+    """`.venvs/airflow-<cell>`. Made when this returns."""
+    environment = Environment(_VENVS / f"airflow-{cell}", python, target)
+    environment.make()
+    return environment
+
+
+def uv(*arguments: str | Path) -> None:
+    """Run uv in the checkout; install it first if it is not there."""
+    program = _UV_HOME / "bin" / "uv"
+    if not program.exists():
+        _install_uv()
+    command = [str(program), *map(str, arguments)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=_uv_settings(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr or ():
+            # What it downloads shows that it goes on; the list of 200 packages at the end shows nothing.
+            if not line.startswith((" + ", " Downloaded")):
+                say(line.rstrip())
+    if process.returncode != 0:
+        raise SystemExit("uv failed (see above). If a pin contradicts pyproject.toml, run ./dev/pin.")
+
+
+def _install_uv() -> None:
+    say(f"Installing uv {UV_VERSION} into {_UV_HOME.relative_to(ROOT)}")
+    python = _pythons.preferred()
+    made = subprocess.run([python, "-m", "venv", "--clear", _UV_HOME], check=False)
+    if made.returncode != 0:
+        raise SystemExit(f"{python} makes no virtual environments. On Debian, apt-get install python3-venv helps.")
+    pip = [str(_UV_HOME / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "install", f"uv=={UV_VERSION}"], check=True, stdin=subprocess.DEVNULL)
+
+
+def _uv_settings() -> dict[str, str]:
+    settings = dict(os.environ)
+    # An interpreter that uv fetched itself would test a Python that the machine does not have.
+    settings["UV_PYTHON_DOWNLOADS"] = "never"
+    # The first download of a wheel of 100 MB may be slow; uv gives up after 30 s by default.
+    settings.setdefault("UV_HTTP_TIMEOUT", settings.get("PIP_DEFAULT_TIMEOUT", "180"))
+    # uv does not read pip's configuration: hand on what a machine says of its mirror.
+    if mirror := settings.get("PIP_INDEX_URL"):
+        settings.setdefault("UV_DEFAULT_INDEX", mirror)
+    if authorities := settings.get("PIP_CERT"):
+        settings.setdefault("SSL_CERT_FILE", authorities)
+    # An environment that happens to be active is not the one to install into.
+    settings.pop("VIRTUAL_ENV", None)
+    return settings
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    """Two scripts that make environments at the same time wait for each other."""
+    _VENVS.mkdir(exist_ok=True)
+    with (_VENVS / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def say(message: str) -> None:
+    """Report progress, in order with what the programs that run meanwhile print."""
+    print(message, file=sys.stderr, flush=True)
