@@ -1,7 +1,7 @@
 """The proof: the federated token that the cluster projects into a file, and what it claims."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from airflow_azure_wi.errors import FederatedTokenError
 
 PROJECT_IT = (
-    "On AKS, label the pod azure.workload.identity/use: \"true\" and give its service account the annotation "
+    'On AKS, label the pod azure.workload.identity/use: "true" and give its service account the annotation '
     "azure.workload.identity/client-id; elsewhere, project a service account token into the pod and set "
     "AZURE_FEDERATED_TOKEN_FILE to its path"
 )
@@ -85,12 +85,37 @@ def read(path: Path, *, named_by: str) -> FederatedToken:
     :param named_by: what named the file, such as ``AZURE_FEDERATED_TOKEN_FILE``, for the messages.
     :raises FederatedTokenError: if there is no readable file, or no JSON Web Token in it.
     """
+    return _patiently(lambda: _read_once(path, named_by))
+
+
+def read_current(path: Path, *, named_by: str) -> FederatedToken:
+    """Read the federated token as :func:`read` does, for presenting it now: an expired one is an error too.
+
+    :raises FederatedTokenError: also if the token's own ``exp`` is past.
+    """
+
+    def read_unexpired() -> FederatedToken:
+        token = _read_once(path, named_by)
+        seconds_left = token.seconds_left(time.time())
+        if seconds_left is not None and seconds_left <= 0:
+            raise FederatedTokenError(
+                f"{_source(path, named_by)} holds a federated token that expired {-seconds_left:.0f} s ago "
+                f"({token.described()}), expected one that whoever projects it keeps replacing. Check that the file "
+                "is a projected volume, not a copy, that it is mounted without subPath (which never sees a "
+                "rotation), and that this machine's clock is right."
+            )
+        return token
+
+    return _patiently(read_unexpired)
+
+
+def _patiently(read_token: Callable[[], FederatedToken]) -> FederatedToken:
     for _ in range(_ATTEMPTS - 1):
         try:
-            return _read_once(path, named_by)
+            return read_token()
         except FederatedTokenError:
             time.sleep(_PAUSE_SECONDS)
-    return _read_once(path, named_by)
+    return read_token()
 
 
 def unverified_claims(token: str) -> Mapping[str, Any] | None:
@@ -105,7 +130,7 @@ def unverified_claims(token: str) -> Mapping[str, Any] | None:
 
 
 def _read_once(path: Path, named_by: str) -> FederatedToken:
-    source = f"The federated token file {str(path)!r} (from {named_by})"
+    source = _source(path, named_by)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -119,6 +144,10 @@ def _read_once(path: Path, named_by: str) -> FederatedToken:
             "fsGroup in the security context decides that."
         ) from None
     return FederatedToken.parse(text, source=source)
+
+
+def _source(path: Path, named_by: str) -> str:
+    return f"The federated token file {str(path)!r} (from {named_by})"
 
 
 def _described(value: str) -> str:

@@ -1,0 +1,65 @@
+"""What an Azure SDK client class takes from a connection."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_azure_wi.errors import ClientError
+
+
+def arguments_for(
+    client_class: type[Any],
+    given: Mapping[str, Any],
+    *,
+    credential: Any,
+    subscription_id: str | None,
+    is_async: bool,
+    source: str,
+) -> dict[str, Any]:
+    """Return the keyword arguments to build a client with: what the call gave, and what the connection adds.
+
+    :param client_class: a class of the Azure SDK, or one that takes a ``credential`` as its classes do.
+    :param given: the arguments of the call; they win.
+    :param credential: what to sign in with.
+    :param subscription_id: the connection's, or None.
+    :param is_async: whether ``credential`` is for asynchronous clients.
+    :param source: the connection, as messages shall name it.
+    :raises ClientError: if the class does not fit the credential, or wants a subscription and there is none.
+    """
+    _check_kind(client_class, is_async)
+    parameters = _parameters_of(client_class)
+    _check_takes_credential(client_class, parameters)
+    arguments = {"credential": credential, **given}
+    subscription = parameters.get("subscription_id")
+    if subscription is not None and given.get("subscription_id") is None:
+        arguments.pop("subscription_id", None)
+        if subscription_id is not None:
+            arguments["subscription_id"] = subscription_id
+        elif subscription.default is inspect.Parameter.empty:
+            raise ClientError(
+                f"{client_class.__name__} wants a subscription, and {source} has none. Enter subscriptionId in the "
+                f"connection (`az account show --query id`), or pass subscription_id= with the call."
+            )
+    return arguments
+
+
+def _parameters_of(client_class: type[Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(client_class).parameters
+
+
+def _check_kind(client_class: type[Any], is_async: bool) -> None:
+    module = client_class.__module__
+    if not module.startswith("azure."):
+        return
+    if (".aio" in module) != is_async:
+        kinds = ("an asynchronous", "get_async_client") if ".aio" in module else ("a synchronous", "get_client")
+        raise ClientError(f"{module}.{client_class.__name__} is {kinds[0]} client: build it with {kinds[1]}().")
+
+
+def _check_takes_credential(client_class: type[Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if "credential" not in parameters and not takes_any:
+        raise ClientError(
+            f"{client_class.__name__} takes no credential=. Build it yourself, and give it hook.get_credential() or "
+            "hook.get_token(scope).token where it takes one of those."
+        )

@@ -1,0 +1,191 @@
+"""The hook: one Airflow connection, and every Azure SDK client, token and tool that works through it."""
+
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_azure_wi import airflow_compat, doctor, provider
+from airflow_azure_wi.clients import arguments_for
+from airflow_azure_wi.credentials import async_credential_for, credential_for
+from airflow_azure_wi.deployment import CONFIG_SECTION, TOKEN_FILE_OPTION, Deployment
+from airflow_azure_wi.errors import WorkloadIdentityError
+from airflow_azure_wi.identity import WorkloadIdentity
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken
+    from azure.identity import WorkloadIdentityCredential
+    from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
+
+Client = TypeVar("Client")
+
+
+class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
+    """Signs in to Azure as the managed identity that a connection names, with no secret.
+
+    .. code-block:: python
+
+        hook = AzureWorkloadIdentityHook("azure_wi")
+        blobs = hook.get_client(BlobServiceClient, account_url="https://acct.blob.core.windows.net")
+
+    All hooks in a process that mean the same identity share their access tokens, across threads and event loops.
+    Nothing is read, imported or sent before the first credential, client or token is asked for.
+
+    :param conn_id: the id of an ``azure_workload_identity`` connection; a stock ``azure`` connection that names a
+        managed identity works too.
+    :param sdk_client: the class of Azure SDK client that :meth:`get_conn` returns, instead of the credential.
+    """
+
+    conn_name_attr = "conn_id"
+    default_conn_name = "azure_workload_identity_default"
+    conn_type = provider.CONNECTION_TYPE
+    hook_name = provider.HOOK_NAME
+
+    def __init__(self, conn_id: str = default_conn_name, *, sdk_client: type[Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+        self.sdk_client = sdk_client
+        self._identity: WorkloadIdentity | None = None
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the connection form's fields as widgets, for Airflow 2.11 to 3.1."""
+        from airflow_azure_wi.hooks import form
+
+        return form.widgets(provider.CONNECTION_FIELDS)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which standard fields the connection form hides, for Airflow 2.11 to 3.1."""
+        from airflow_azure_wi.hooks import form
+
+        return form.behaviour(provider.FORM_BEHAVIOUR)
+
+    def get_identity(self) -> WorkloadIdentity:
+        """Return who the connection signs in as.
+
+        :raises IdentityError: names everything that is wrong with the connection, at once.
+        """
+        if self._identity is None:
+            self._identity = self._identity_in(self.get_connection(self.conn_id))
+        return self._identity
+
+    def get_credential(self) -> "WorkloadIdentityCredential":
+        """Return the credential, for anything that takes an azure-identity credential.
+
+        It is shared with all who use the same identity in this process; closing it does nothing.
+
+        :raises IdentityError: if the connection does not describe a workload identity.
+        :raises DeploymentError: if AZURE_AUTHORITY_HOST is not an https host.
+        """
+        return credential_for(self.get_identity(), self._deployment(), used_by=self._name())
+
+    def get_async_credential(self) -> "AsyncWorkloadIdentityCredential":
+        """Return the credential for asynchronous clients; it shares its access tokens with the synchronous one.
+
+        In a trigger or an asynchronous task, ``await`` :meth:`aget_credential` instead.
+        """
+        return async_credential_for(self.get_identity(), self._deployment(), used_by=self._name())
+
+    async def aget_credential(self) -> "AsyncWorkloadIdentityCredential":
+        """Return what :meth:`get_async_credential` does, reading the connection without blocking the event loop."""
+        await self._aload()
+        return self.get_async_credential()
+
+    def get_client(self, client_class: type[Client], **kwargs: Any) -> Client:
+        """Build an Azure SDK client that signs in through this connection.
+
+        :param client_class: the class, such as ``azure.storage.blob.BlobServiceClient``.
+        :param kwargs: passed on to the class. ``credential`` is added, and ``subscription_id`` from the connection
+            where the class takes one and ``kwargs`` has none.
+        :raises ClientError: if the class wants a subscription and neither names one, or is asynchronous.
+        """
+        return client_class(**self._client_arguments(client_class, kwargs, is_async=False))
+
+    def get_async_client(self, client_class: type[Client], **kwargs: Any) -> Client:
+        """Build an asynchronous Azure SDK client (of an ``.aio`` module); otherwise as :meth:`get_client`.
+
+        In a trigger or an asynchronous task, ``await`` :meth:`aget_client` instead.
+        """
+        return client_class(**self._client_arguments(client_class, kwargs, is_async=True))
+
+    async def aget_client(self, client_class: type[Client], **kwargs: Any) -> Client:
+        """Build what :meth:`get_async_client` does, reading the connection without blocking the event loop."""
+        await self._aload()
+        return self.get_async_client(client_class, **kwargs)
+
+    def get_conn(self) -> Any:
+        """Return the credential or, where the hook was built with an ``sdk_client``, that client."""
+        return self.get_credential() if self.sdk_client is None else self.get_client(self.sdk_client)
+
+    def get_token(self, *scopes: str, **kwargs: Any) -> "AccessToken":
+        """Return an access token for a service that takes one as it is, such as a database as a password.
+
+        The token is kept out of the task's logs. Never return it from a task: what a task returns is stored.
+
+        :param scopes: the scope, such as ``https://ossrdbms-aad.database.windows.net/.default``.
+        :param kwargs: passed on to ``get_token`` of the credential.
+        :return: ``.token`` and ``.expires_on`` (seconds since the epoch, UTC).
+        :raises TokenExchangeError: if Entra gives no token.
+        :raises FederatedTokenError: if there is no usable federated token.
+        """
+        access_token = self.get_credential().get_token(*scopes, **kwargs)
+        airflow_compat.mask_secret(access_token.token)
+        return access_token
+
+    async def aget_token(self, *scopes: str, **kwargs: Any) -> "AccessToken":
+        """Return what :meth:`get_token` does, without blocking the event loop."""
+        credential = await self.aget_credential()
+        access_token = await credential.get_token(*scopes, **kwargs)
+        await airflow_compat.amask_secret(access_token.token)
+        return access_token
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables by which other tools sign in as this identity.
+
+        They name ids, a path and a host: nothing in them is secret. The variables are those of azure-identity's
+        ``EnvironmentVariables`` in every language.
+        """
+        identity, deployment = self.get_identity(), self._deployment()
+        variables = {
+            "AZURE_CLIENT_ID": identity.client_id,
+            "AZURE_TENANT_ID": identity.tenant_id,
+            "AZURE_FEDERATED_TOKEN_FILE": str(deployment.token_file),
+            "AZURE_AUTHORITY_HOST": deployment.authority_host_for(identity.cloud),
+        }
+        if identity.subscription_id:
+            variables["AZURE_SUBSCRIPTION_ID"] = identity.subscription_id
+        return variables
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Exchange a token for Azure Resource Manager, and say as whom that signs in or why it fails."""
+        try:
+            scope = self.get_identity().cloud.resource_manager_scope
+            access_token = self.get_token(scope)
+        except WorkloadIdentityError as error:
+            return False, str(error)
+        return True, doctor.signed_in_as(access_token.token)
+
+    def _client_arguments(self, client_class: type[Any], given: dict[str, Any], *, is_async: bool) -> dict[str, Any]:
+        credential = self.get_async_credential() if is_async else self.get_credential()
+        return arguments_for(
+            client_class,
+            given,
+            credential=credential,
+            subscription_id=self.get_identity().subscription_id,
+            is_async=is_async,
+            source=self._name(),
+        )
+
+    async def _aload(self) -> None:
+        if self._identity is None:
+            self._identity = self._identity_in(await airflow_compat.aget_connection(self, self.conn_id))
+
+    def _identity_in(self, connection: Any) -> WorkloadIdentity:
+        return WorkloadIdentity.from_extra(
+            connection.extra, login=connection.login, source=self._name(), environment=os.environ
+        )
+
+    def _deployment(self) -> Deployment:
+        return Deployment.of(os.environ, airflow_compat.configured(CONFIG_SECTION, TOKEN_FILE_OPTION))
+
+    def _name(self) -> str:
+        return f"connection {self.conn_id!r}"
