@@ -1,0 +1,33 @@
+"""An offline Azure on loopback: a simulated Microsoft Entra ID, a cluster that signs federated tokens, and Azurite.
+
+It lets a laptop or a test make the real token exchange, with the real Azure SDK clients, without an Azure subscription
+and without a network. It needs the extra ``testing``.
+"""
+
+from airflow_azure_wi.testing.azurite import Azurite, AzuriteError
+from airflow_azure_wi.testing.certificates import Certificates
+from airflow_azure_wi.testing.cluster import Cluster
+from airflow_azure_wi.testing.entra import Exchange, SimulatedEntra
+from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang, Refuse, Status
+from airflow_azure_wi.testing.identities import FederatedIdentityCredential, ManagedIdentity
+from airflow_azure_wi.testing.offline import OfflineAzure
+from airflow_azure_wi.testing.projected_token import ProjectedToken
+
+__all__ = [
+    "Azurite",
+    "AzuriteError",
+    "Certificates",
+    "CloseConnection",
+    "Cluster",
+    "Delay",
+    "Exchange",
+    "Fault",
+    "FederatedIdentityCredential",
+    "Hang",
+    "ManagedIdentity",
+    "OfflineAzure",
+    "ProjectedToken",
+    "Refuse",
+    "SimulatedEntra",
+    "Status",
+]

@@ -1,0 +1,164 @@
+"""Validates client assertions as Entra does: against federated identity credentials and the issuer's keys."""
+
+import json
+import ssl
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import jwt
+
+from airflow_azure_wi.testing.identities import FederatedIdentityCredential, ManagedIdentity
+from airflow_azure_wi.testing.refusals import Refusal
+
+_FETCH_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """A client assertion, nothing in it verified.
+
+    :param claims: its claims; empty if it is not a JSON Web Token.
+    """
+
+    value: str
+    header: dict[str, Any]
+    claims: dict[str, Any]
+
+    @classmethod
+    def parse(cls, value: str) -> "Assertion":
+        """Read an assertion, whatever it is."""
+        try:
+            parts = jwt.decode_complete(value, options={"verify_signature": False})
+        except jwt.InvalidTokenError:
+            return cls(value, {}, {})
+        return cls(value, parts["header"], parts["payload"])
+
+    @property
+    def issuer(self) -> str:
+        """The issuer, or ``""``."""
+        return str(self.claims.get("iss", ""))
+
+    @property
+    def subject(self) -> str:
+        """The subject, or ``""``."""
+        return str(self.claims.get("sub", ""))
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """The audiences, in their order."""
+        audience = self.claims.get("aud", ())
+        return tuple(map(str, audience)) if isinstance(audience, list) else (str(audience),)
+
+    @property
+    def id(self) -> str:
+        """The token id (``jti``), or ``""``."""
+        return str(self.claims.get("jti", ""))
+
+    def details(self) -> dict[str, Any]:
+        """Return what refusals mention of it."""
+        return {
+            "issuer": self.issuer,
+            "subject": self.subject,
+            "audience": ", ".join(self.audiences),
+            "key_id": self.header.get("kid", ""),
+        }
+
+
+class IssuerKeys:
+    """The keys that issuers publish, fetched over HTTPS and kept.
+
+    :param context: decides which certificates of issuers are trusted.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        # Without a proxy: the issuer is on loopback, whatever the environment says about the rest of the world.
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        self._keys: dict[str, dict[str, jwt.PyJWK]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, issuer: str, key_id: str) -> jwt.PyJWK | None:
+        """Return an issuer's key, fetching its keys anew if it is not among those known.
+
+        :raises OSError, ValueError, KeyError, jwt.PyJWTError: if the issuer publishes no keys as it should.
+        """
+        with self._lock:
+            if key_id not in self._keys.get(issuer, {}):
+                self._keys[issuer] = self._fetch_keys(issuer)
+            return self._keys[issuer].get(key_id)
+
+    def _fetch_keys(self, issuer: str) -> dict[str, jwt.PyJWK]:
+        document = self._fetch(issuer.rstrip("/") + "/.well-known/openid-configuration")
+        if document["issuer"] != issuer:
+            raise ValueError(f"The discovery document of {issuer} is that of {document['issuer']}.")
+        keys = jwt.PyJWKSet.from_dict(self._fetch(document["jwks_uri"]))
+        return {key.key_id: key for key in keys.keys if key.key_id}
+
+    def _fetch(self, url: str) -> Any:
+        if not url.startswith("https://"):
+            raise ValueError(f"{url} is not an https URL.")
+        with self._opener.open(url, timeout=_FETCH_SECONDS) as response:
+            return json.load(response)
+
+
+def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) -> None:
+    """Check that a client assertion proves that its holder may sign in as the managed identity.
+
+    The credentials come first: only they say which issuer's keys to fetch.
+
+    :raises Refusal: if it does not.
+    """
+    if not assertion.claims:
+        raise Refusal("AADSTS50027", {})
+    _match(assertion, identity.federated_credentials)
+    _verify_signature(assertion, keys)
+    _verify_times(assertion)
+
+
+def _match(assertion: Assertion, credentials: tuple[FederatedIdentityCredential, ...]) -> None:
+    if not credentials:
+        raise Refusal("AADSTS70021", assertion.details())
+    same_issuer = [credential for credential in credentials if credential.issuer == assertion.issuer]
+    if not same_issuer:
+        raise Refusal("AADSTS700211", assertion.details())
+    same_subject = [credential for credential in same_issuer if credential.subject == assertion.subject]
+    if not same_subject:
+        raise Refusal("AADSTS700213", assertion.details())
+    if not any(set(credential.audiences) & set(assertion.audiences) for credential in same_subject):
+        raise Refusal("AADSTS700212", assertion.details())
+
+
+def _verify_signature(assertion: Assertion, keys: IssuerKeys) -> None:
+    if assertion.header.get("alg") != "RS256":
+        raise Refusal("AADSTS50027", {})
+    try:
+        key = keys.find(assertion.issuer, str(assertion.header.get("kid", "")))
+    except (OSError, ValueError, KeyError, jwt.PyJWTError):
+        raise Refusal("AADSTS50166", {}) from None
+    if key is None:
+        raise Refusal("AADSTS7000272", assertion.details())
+    try:
+        jwt.api_jws.decode(assertion.value, key.key, algorithms=["RS256"])
+    except jwt.InvalidTokenError:
+        raise Refusal("AADSTS700027", assertion.details()) from None
+
+
+def _verify_times(assertion: Assertion) -> None:
+    now = time.time()
+    expiry, not_before = assertion.claims.get("exp"), assertion.claims.get("nbf", 0)
+    if not isinstance(expiry, int | float) or not isinstance(not_before, int | float):
+        raise Refusal("AADSTS50027", {})
+    if not not_before <= now < expiry:
+        raise Refusal(
+            "AADSTS700024",
+            {"now": _timestamp(now), "not_before": _timestamp(not_before), "expiry": _timestamp(expiry)},
+        )
+
+
+def _timestamp(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S.%f}0Z"

@@ -1,0 +1,300 @@
+"""A simulated Microsoft Entra ID, as far as a workload needs one: it exchanges federated tokens for access tokens."""
+
+import asyncio
+import base64
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from airflow_azure_wi.testing.assertions import Assertion, IssuerKeys, validate
+from airflow_azure_wi.testing.certificates import Certificates
+from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang, Refuse, Status
+from airflow_azure_wi.testing.identities import ManagedIdentity
+from airflow_azure_wi.testing.refusals import Refusal
+from airflow_azure_wi.testing.resources import is_known_resource
+from airflow_azure_wi.testing.server import HttpsServer
+from airflow_azure_wi.testing.signing import SigningKey
+
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_DEFAULT = "/.default"
+
+# Entra tells clients to refresh a token that lives this long or longer at half its life.
+_LONG_LIVED_SECONDS = 7200
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A token request that reached the endpoint. It holds no token.
+
+    :param at: when it arrived, in seconds since the epoch (UTC).
+    :param tenant_id: the tenant, as the request addresses it.
+    :param client_id: the client id, or ``""``.
+    :param scope: the scope, or ``""``.
+    :param subject: the subject of the client assertion, ``""`` if unreadable.
+    :param assertion_id: the ``jti`` of the client assertion, which tells projected tokens apart, ``""`` if unreadable.
+    :param user_agent: the user agent of the client, or ``""``.
+    :param error_code: None if an access token was issued, else the code (``"AADSTS700213"``) or what a fault did
+        (``"HTTP 429"``, ``"Hang"``, ``"CloseConnection"``).
+    """
+
+    at: float
+    tenant_id: str
+    client_id: str
+    scope: str
+    subject: str
+    assertion_id: str
+    user_agent: str
+    error_code: str | None
+
+
+@dataclass(frozen=True)
+class _TokenRequest:
+    at: float
+    tenant: str
+    form: dict[str, str]
+    user_agent: str
+    correlation_id: str
+
+    @property
+    def assertion(self) -> Assertion:
+        return Assertion.parse(self.form.get("client_assertion", ""))
+
+    def details(self) -> dict[str, Any]:
+        """Return what refusals mention of it."""
+        scope = self.form.get("scope", "")
+        return {
+            **self.assertion.details(),
+            "tenant": self.tenant,
+            "client_id": self.form.get("client_id", ""),
+            "grant_type": self.form.get("grant_type", ""),
+            "scope": scope,
+            "resource": scope.removesuffix(_DEFAULT),
+        }
+
+    def exchange(self, error_code: str | None) -> Exchange:
+        return Exchange(
+            at=self.at,
+            tenant_id=self.tenant,
+            client_id=self.form.get("client_id", ""),
+            scope=self.form.get("scope", ""),
+            subject=self.assertion.subject,
+            assertion_id=self.assertion.id,
+            user_agent=self.user_agent,
+            error_code=error_code,
+        )
+
+
+class SimulatedEntra:
+    """Exchanges client assertions for access tokens at ``/{tenant}/oauth2/v2.0/token``, or refuses as Entra does.
+
+    It serves inside ``with``. Everything may be called from any thread.
+
+    :param certificates: whose server certificate it shows, and which it trusts when it fetches an issuer's keys.
+    :param access_token_lifetime: seconds until an access token expires, rounded to whole ones.
+    :ivar authority_host: ``https://127.0.0.1:<port>``.
+    """
+
+    def __init__(self, certificates: Certificates, *, access_token_lifetime: float = 3600.0) -> None:
+        self._lifetime = round(access_token_lifetime)
+        self._key = SigningKey()
+        self._issuer_keys = IssuerKeys(certificates.client_context())
+        self._lock = threading.Lock()
+        self._identities: list[ManagedIdentity] = []
+        self._resources: set[str] = set()
+        self._exchanges: list[Exchange] = []
+        self._faults: deque[Fault] = deque()
+        routes = [
+            Route("/{tenant}/oauth2/v2.0/token", self._token, methods=["POST"]),
+            Route("/{tenant}/v2.0/.well-known/openid-configuration", self._discovery_document),
+            Route("/{tenant}/discovery/v2.0/keys", self._key_set),
+        ]
+        self._server = HttpsServer(Starlette(routes=routes), certificates)
+        self.authority_host = self._server.url
+
+    def __enter__(self) -> "SimulatedEntra":
+        self._server.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        self._server.stop()
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The token requests that reached the endpoint so far, also refused ones, in the order of their answers."""
+        with self._lock:
+            return list(self._exchanges)
+
+    def register(self, identity: ManagedIdentity) -> None:
+        """Make a managed identity, and its tenant, known."""
+        with self._lock:
+            self._identities.append(identity)
+
+    def register_resource(self, resource: str) -> None:
+        """Make a resource known to every tenant.
+
+        :param resource: its URI or application id, as a scope has it before ``/.default``.
+        """
+        with self._lock:
+            self._resources.add(resource.removesuffix("/").lower())
+
+    def fail_next(self, *faults: Fault) -> None:
+        """Let the next token requests fail, one fault each, in this order."""
+        with self._lock:
+            self._faults.extend(faults)
+
+    def clear(self) -> None:
+        """Forget the exchanges so far and the faults still to come."""
+        with self._lock:
+            self._exchanges.clear()
+            self._faults.clear()
+
+    async def _token(self, request: Request) -> Response:
+        form = await request.form()
+        token_request = _TokenRequest(
+            at=time.time(),
+            tenant=request.path_params["tenant"],
+            form={name: value for name, value in form.items() if isinstance(value, str)},
+            user_agent=request.headers.get("user-agent", ""),
+            correlation_id=request.headers.get("client-request-id", ""),
+        )
+        with self._lock:
+            fault = self._faults.popleft() if self._faults else None
+        if isinstance(fault, Hang | CloseConnection):
+            self._record(token_request, type(fault).__name__)
+            return await _break_off(request, after=fault.seconds if isinstance(fault, Hang) else 0.0)
+        if isinstance(fault, Status):
+            self._record(token_request, f"HTTP {fault.status}")
+            return Response(fault.body, fault.status, dict(fault.headers))
+        if isinstance(fault, Delay):
+            await asyncio.sleep(fault.seconds)
+        # In a thread, because it waits for the issuer's keys.
+        return await run_in_threadpool(self._answer, token_request, fault)
+
+    def _answer(self, request: _TokenRequest, fault: Fault | None) -> Response:
+        try:
+            if isinstance(fault, Refuse):
+                raise Refusal(fault.code, request.details())
+            response = JSONResponse(self._exchange(request), headers={"Cache-Control": "no-store, no-cache"})
+        except Refusal as refusal:
+            self._record(request, refusal.code)
+            return refusal.response(correlation_id=request.correlation_id)
+        self._record(request, None)
+        return response
+
+    def _record(self, request: _TokenRequest, error_code: str | None) -> None:
+        exchange = request.exchange(error_code)
+        with self._lock:
+            self._exchanges.append(exchange)
+
+    def _exchange(self, request: _TokenRequest) -> dict[str, Any]:
+        _check_parameters(request)
+        identity = self._identity(request)
+        _check_scope(request)
+        if "client_assertion" not in request.form:
+            raise Refusal("AADSTS7000218", request.details())
+        validate(request.assertion, identity, self._issuer_keys)
+        resource = request.form["scope"].removesuffix(_DEFAULT)
+        if not self._is_known_resource(resource):
+            raise Refusal("AADSTS500011", request.details())
+        return self._token_response(identity, resource)
+
+    def _identity(self, request: _TokenRequest) -> ManagedIdentity:
+        with self._lock:
+            tenant = [identity for identity in self._identities if _is_in(identity, request.tenant)]
+        if not tenant:
+            raise Refusal("AADSTS90002", request.details())
+        for identity in tenant:
+            if identity.client_id == request.form["client_id"].lower():
+                if identity.disabled:
+                    raise Refusal("AADSTS7000112", {**request.details(), "name": identity.name})
+                return identity
+        raise Refusal("AADSTS700016", request.details())
+
+    def _is_known_resource(self, resource: str) -> bool:
+        with self._lock:
+            registered = resource.removesuffix("/").lower() in self._resources
+        return registered or is_known_resource(resource)
+
+    def _token_response(self, identity: ManagedIdentity, resource: str) -> dict[str, Any]:
+        now = int(time.time())
+        claims = {
+            "aud": resource,
+            "iss": f"https://sts.windows.net/{identity.tenant_id}/",
+            "iat": now,
+            "nbf": now,
+            "exp": now + self._lifetime,
+            "appid": identity.client_id,
+            "oid": identity.principal_id,
+            "sub": identity.principal_id,
+            "tid": identity.tenant_id,
+            "uti": base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("="),
+            "ver": "1.0",
+        }
+        response = {
+            "token_type": "Bearer",
+            "expires_in": self._lifetime,
+            "ext_expires_in": self._lifetime,
+            "access_token": self._key.sign(claims, token_type="JWT"),
+        }
+        if self._lifetime >= _LONG_LIVED_SECONDS:
+            response["refresh_in"] = self._lifetime // 2
+        return response
+
+    # The Azure CLI and MSAL ask for these before they exchange anything.
+    async def _discovery_document(self, request: Request) -> Response:
+        tenant = f"{self.authority_host}/{request.path_params['tenant']}"
+        return JSONResponse(
+            {
+                "issuer": f"{tenant}/v2.0",
+                "authorization_endpoint": f"{tenant}/oauth2/v2.0/authorize",
+                "token_endpoint": f"{tenant}/oauth2/v2.0/token",
+                "jwks_uri": f"{tenant}/discovery/v2.0/keys",
+                "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+                "response_types_supported": ["token"],
+                "subject_types_supported": ["pairwise"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            }
+        )
+
+    async def _key_set(self, request: Request) -> Response:
+        return JSONResponse(self._key.key_set())
+
+
+async def _break_off(request: Request, *, after: float) -> Response:
+    await asyncio.sleep(after)
+    request.state.abort()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return Response()  # nobody is there to receive it
+
+
+def _is_in(identity: ManagedIdentity, tenant: str) -> bool:
+    return tenant.lower() in {identity.tenant_id.lower(), (identity.tenant_domain or identity.tenant_id).lower()}
+
+
+def _check_parameters(request: _TokenRequest) -> None:
+    for parameter in ("grant_type", "client_id", "scope"):
+        if not request.form.get(parameter):
+            raise Refusal("AADSTS900144", {"parameter": parameter})
+    if request.form["grant_type"] != "client_credentials":
+        raise Refusal("AADSTS70003", request.details())
+    if "client_assertion" in request.form and request.form.get("client_assertion_type") != _ASSERTION_TYPE:
+        raise Refusal("AADSTS9002313", {})
+
+
+def _check_scope(request: _TokenRequest) -> None:
+    scope = request.form["scope"]
+    if len(scope.split()) != 1 or scope == _DEFAULT:
+        raise Refusal("AADSTS70011", request.details())
+    if not scope.endswith(_DEFAULT):
+        raise Refusal("AADSTS1002012", request.details())

@@ -1,0 +1,98 @@
+"""Managed identities and their federated identity credentials."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from airflow_azure_wi.clouds import PUBLIC
+
+# https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations
+MOST_CREDENTIALS = 20
+
+
+@dataclass(frozen=True)
+class FederatedIdentityCredential:
+    """Says that a managed identity trusts an issuer's tokens with a subject and one of these audiences.
+
+    All of them are compared to the last character, letter case included.
+    """
+
+    name: str
+    issuer: str
+    subject: str
+    audiences: tuple[str, ...] = (PUBLIC.token_exchange_audience,)
+
+
+def _new_id() -> str:
+    return str(uuid4())
+
+
+@dataclass
+class ManagedIdentity:
+    """A user-assigned managed identity. Without arguments, one with new random ids.
+
+    :param client_id: a GUID: what a workload signs in as.
+    :param tenant_id: a GUID.
+    :param subscription_id: a GUID.
+    :param principal_id: a GUID: the ``oid`` of access tokens.
+    :param name: the name of the resource.
+    :param resource_group: the resource group it is in.
+    :param tenant_domain: a domain name by which the tenant may be addressed too.
+    :param disabled: whether signing in is disabled.
+    """
+
+    client_id: str = field(default_factory=_new_id)
+    tenant_id: str = field(default_factory=_new_id)
+    subscription_id: str = field(default_factory=_new_id)
+    principal_id: str = field(default_factory=_new_id)
+    name: str = "airflow"
+    resource_group: str = "airflow-rg"
+    tenant_domain: str | None = None
+    disabled: bool = False
+    _credentials: dict[str, FederatedIdentityCredential] = field(default_factory=dict, init=False, repr=False)
+    _lock: Any = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+
+    @property
+    def federated_credentials(self) -> tuple[FederatedIdentityCredential, ...]:
+        """The federated identity credentials as they are now."""
+        with self._lock:
+            return tuple(self._credentials.values())
+
+    def add_credential(self, credential: FederatedIdentityCredential) -> None:
+        """Create a federated identity credential, or replace the one of the same name. Takes effect at once.
+
+        :raises ValueError: as Azure refuses it: a 21st credential, or a second one with the same issuer and subject.
+        """
+        with self._lock:
+            others = [other for name, other in self._credentials.items() if name != credential.name]
+            if len(others) >= MOST_CREDENTIALS:
+                raise ValueError(f"A managed identity holds at most {MOST_CREDENTIALS} federated identity credentials.")
+            if any((other.issuer, other.subject) == (credential.issuer, credential.subject) for other in others):
+                raise ValueError("Issuer and subject combination already exists for this Managed Identity.")
+            self._credentials[credential.name] = credential
+
+    def remove_credential(self, name: str) -> None:
+        """Delete a federated identity credential. Takes effect at once.
+
+        :raises KeyError: if there is none of that name.
+        """
+        with self._lock:
+            del self._credentials[name]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``az identity create`` prints."""
+        resource_type = "Microsoft.ManagedIdentity/userAssignedIdentities"
+        group = f"/subscriptions/{self.subscription_id}/resourcegroups/{self.resource_group}"
+        return {
+            "clientId": self.client_id,
+            "id": f"{group}/providers/{resource_type}/{self.name}",
+            "location": "westeurope",
+            "name": self.name,
+            "principalId": self.principal_id,
+            "resourceGroup": self.resource_group,
+            "systemData": None,
+            "tags": {},
+            "tenantId": self.tenant_id,
+            "type": resource_type,
+        }

@@ -1,0 +1,110 @@
+"""The offline Azure as a whole."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from airflow_azure_wi.testing.azurite import Azurite
+from airflow_azure_wi.testing.certificates import Certificates
+from airflow_azure_wi.testing.cluster import Cluster
+from airflow_azure_wi.testing.entra import SimulatedEntra
+from airflow_azure_wi.testing.identities import FederatedIdentityCredential, ManagedIdentity
+from airflow_azure_wi.testing.private_files import make_private_directory
+from airflow_azure_wi.testing.projected_token import ProjectedToken
+
+NAMESPACE = "airflow"
+SERVICE_ACCOUNT = "airflow-worker"
+
+
+class OfflineAzure:
+    """An Azure for tests and laptops, which runs inside ``with``.
+
+    One managed identity trusts one workload: the service account ``airflow-worker`` in the namespace ``airflow``.
+
+    :param directory: where certificates, the projected token and the data of Azurite are kept.
+    :param with_storage: whether to run Azurite.
+    :param token_lifetime: seconds until a projected token expires.
+    :param access_token_lifetime: seconds until an access token expires.
+    :ivar entra: the simulated Entra.
+    :ivar cluster: the cluster of the workload.
+    :ivar projected_token: the workload's projected token.
+    :ivar azurite: the storage account, or None without storage.
+    :ivar identity: the managed identity.
+    :raises AzuriteError: on entering, if Azurite cannot be installed or started.
+    """
+
+    entra: SimulatedEntra
+    cluster: Cluster
+    projected_token: ProjectedToken
+    azurite: Azurite | None
+    identity: ManagedIdentity
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        with_storage: bool = True,
+        token_lifetime: float = 3600.0,
+        access_token_lifetime: float = 3600.0,
+    ) -> None:
+        self._directory = directory.absolute()
+        self._with_storage = with_storage
+        self._token_lifetime = token_lifetime
+        self._access_token_lifetime = access_token_lifetime
+        self._running = ExitStack()
+
+    def __enter__(self) -> "OfflineAzure":
+        with ExitStack() as running:
+            self._start(running)
+            self._running = running.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        self._running.close()
+
+    def identity_json(self) -> dict[str, Any]:
+        """Return what ``az identity create`` prints about the managed identity."""
+        return self.identity.as_json()
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of the workload.
+
+        The certificate authorities are replaced: what runs with them cannot reach the real Azure by mistake.
+        """
+        ca_file = str(self._certificates.ca_file)
+        return {
+            "AZURE_FEDERATED_TOKEN_FILE": str(self.projected_token.path),
+            "AZURE_AUTHORITY_HOST": self.entra.authority_host,
+            "REQUESTS_CA_BUNDLE": ca_file,
+            "SSL_CERT_FILE": ca_file,
+            "CURL_CA_BUNDLE": ca_file,
+            "NODE_EXTRA_CA_CERTS": ca_file,
+        }
+
+    def _start(self, running: ExitStack) -> None:
+        make_private_directory(self._directory)
+        self._certificates = Certificates(self._directory / "certificates")
+        self.azurite = None
+        if self._with_storage:
+            # First, and awaited last: it takes longer to start than all the rest.
+            self.azurite = Azurite(self._certificates, self._directory / "azurite")
+            running.callback(self.azurite.stop)
+            self.azurite.start()
+        self.cluster = running.enter_context(Cluster(self._certificates))
+        self.entra = running.enter_context(
+            SimulatedEntra(self._certificates, access_token_lifetime=self._access_token_lifetime)
+        )
+        self.projected_token = ProjectedToken(self._directory / "tokens", self._sign)
+        self.identity = ManagedIdentity()
+        self.identity.add_credential(
+            FederatedIdentityCredential(
+                SERVICE_ACCOUNT, self.cluster.issuer, f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+            )
+        )
+        self.entra.register(self.identity)
+        if self.azurite is not None:
+            self.azurite.wait_until_listening()
+
+    def _sign(self) -> str:
+        return self.cluster.service_account_token(NAMESPACE, SERVICE_ACCOUNT, lifetime=self._token_lifetime)

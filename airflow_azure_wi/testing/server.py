@@ -1,0 +1,77 @@
+"""An HTTPS server on loopback, in a thread of this process."""
+
+import asyncio
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from airflow_azure_wi.testing.certificates import Certificates
+
+_START_SECONDS = 10.0
+
+
+class _AbortableProtocol(H11Protocol):
+    """Lets the application cut a connection off, as ``request.state.abort()``: ASGI itself has no way to."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "abort": transport.abort}
+
+
+class HttpsServer:
+    """Serves an application at 127.0.0.1, at a free port.
+
+    :param app: the ASGI application.
+    :param certificates: whose server certificate it shows.
+    :ivar url: ``https://127.0.0.1:<port>``, known before the server runs.
+    """
+
+    def __init__(self, app: ASGIApp, certificates: Certificates) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            http=_AbortableProtocol,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            ssl_certfile=certificates.certificate_file,
+            ssl_keyfile=certificates.key_file,
+            server_header=False,
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            # Whoever still waits for an answer at the end, such as one that hangs on purpose, gets none.
+            timeout_graceful_shutdown=0,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name=f"offline-azure {self.url}", daemon=True)
+
+    def __enter__(self) -> "HttpsServer":
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"The server at {self.url} did not start within {_START_SECONDS:g} seconds.")
+            time.sleep(0.002)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop serving and free the port. Stopping twice is fine."""
+        self._server.should_exit = True
+        if self._thread.ident is not None:
+            self._thread.join(_START_SECONDS)
+        self._socket.close()
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])
