@@ -59,16 +59,20 @@ def _authority_host(value: str) -> str | None:
     if not value:
         return None
     url = value if "://" in value else f"https://{value}"
-    try:
-        parts = urlsplit(url)
-        is_https_host = parts.scheme == "https" and bool(parts.hostname) and not parts.query and not parts.fragment
-        has_credentials = parts.username is not None
-    except ValueError:
-        is_https_host, has_credentials = False, False
-    if not is_https_host or has_credentials:
+    if not _is_https_host(url):
         raise DeploymentError(
-            f"The environment variable AZURE_AUTHORITY_HOST is {value!r}, expected an https URL such as "
-            "https://login.microsoftonline.com/. Correct it in the deployment, or unset it to use the authority "
-            "host of the connection's cloud."
+            f"The environment variable AZURE_AUTHORITY_HOST is {value!r}, expected an https URL of a host such as "
+            "https://login.microsoftonline.com/. Correct it in the deployment, or unset it to use the authority host "
+            "of the connection's cloud."
         )
     return url.rstrip("/")
+
+
+def _is_https_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError where it is no number
+    except ValueError:
+        return False
+    is_plain_host = bool(parts.hostname) and "@" not in parts.netloc and not parts.query and not parts.fragment
+    return parts.scheme == "https" and is_plain_host and not any(map(str.isspace, url))

@@ -3,17 +3,16 @@
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_azure_wi import airflow_compat, doctor, provider
-from airflow_azure_wi.clients import arguments_for
-from airflow_azure_wi.credentials import async_credential_for, credential_for
-from airflow_azure_wi.deployment import CONFIG_SECTION, TOKEN_FILE_OPTION, Deployment
-from airflow_azure_wi.errors import WorkloadIdentityError
-from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi import airflow_compat, provider
 
+# Everything else is imported where it is used: dag files import this module all day and seldom use it.
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
     from azure.identity import WorkloadIdentityCredential
     from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
+
+    from airflow_azure_wi.deployment import Deployment
+    from airflow_azure_wi.identity import WorkloadIdentity
 
 Client = TypeVar("Client")
 
@@ -59,7 +58,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         return form.behaviour(provider.FORM_BEHAVIOUR)
 
-    def get_identity(self) -> WorkloadIdentity:
+    def get_identity(self) -> "WorkloadIdentity":
         """Return who the connection signs in as.
 
         :raises IdentityError: names everything that is wrong with the connection, at once.
@@ -76,6 +75,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :raises IdentityError: if the connection does not describe a workload identity.
         :raises DeploymentError: if AZURE_AUTHORITY_HOST is not an https host.
         """
+        from airflow_azure_wi.credentials import credential_for
+
         return credential_for(self.get_identity(), self._deployment(), used_by=self._name())
 
     def get_async_credential(self) -> "AsyncWorkloadIdentityCredential":
@@ -83,6 +84,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         In a trigger or an asynchronous task, ``await`` :meth:`aget_credential` instead.
         """
+        from airflow_azure_wi.credentials import async_credential_for
+
         return async_credential_for(self.get_identity(), self._deployment(), used_by=self._name())
 
     async def aget_credential(self) -> "AsyncWorkloadIdentityCredential":
@@ -157,6 +160,9 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Exchange a token for Azure Resource Manager, and say as whom that signs in or why it fails."""
+        from airflow_azure_wi import doctor
+        from airflow_azure_wi.errors import WorkloadIdentityError
+
         try:
             scope = self.get_identity().cloud.resource_manager_scope
             access_token = self.get_token(scope)
@@ -165,6 +171,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         return True, doctor.signed_in_as(access_token.token)
 
     def _client_arguments(self, client_class: type[Any], given: dict[str, Any], *, is_async: bool) -> dict[str, Any]:
+        from airflow_azure_wi.clients import arguments_for
+
         credential = self.get_async_credential() if is_async else self.get_credential()
         return arguments_for(
             client_class,
@@ -179,12 +187,16 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         if self._identity is None:
             self._identity = self._identity_in(await airflow_compat.aget_connection(self, self.conn_id))
 
-    def _identity_in(self, connection: Any) -> WorkloadIdentity:
+    def _identity_in(self, connection: Any) -> "WorkloadIdentity":
+        from airflow_azure_wi.identity import WorkloadIdentity
+
         return WorkloadIdentity.from_extra(
             connection.extra, login=connection.login, source=self._name(), environment=os.environ
         )
 
-    def _deployment(self) -> Deployment:
+    def _deployment(self) -> "Deployment":
+        from airflow_azure_wi.deployment import CONFIG_SECTION, TOKEN_FILE_OPTION, Deployment
+
         return Deployment.of(os.environ, airflow_compat.configured(CONFIG_SECTION, TOKEN_FILE_OPTION))
 
     def _name(self) -> str:

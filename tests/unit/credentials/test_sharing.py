@@ -1,0 +1,267 @@
+"""Sharing, with an exchange that is a plain function: no Azure is needed to see who waits for whom."""
+
+import asyncio
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import Empty
+from typing import Any
+
+import pytest
+
+from airflow_azure_wi.credentials._sharing import SharedTokens, TokenRequest
+
+STORAGE = TokenRequest(("https://storage.azure.com/.default",))
+VAULT = TokenRequest(("https://vault.azure.net/.default",))
+
+
+@dataclass(frozen=True)
+class FakeToken:
+    number: int
+    expires_on: int
+    refresh_on: int | None = None
+
+
+@dataclass
+class FakeExchange:
+    """Counts exchanges, lasts for ``seconds``, and raises what ``failures`` holds before it succeeds."""
+
+    seconds: float = 0.05
+    lifetime: int = 3600
+    refresh_in: int | None = None
+    failures: list[BaseException] = field(default_factory=list)
+    requests: list[TokenRequest] = field(default_factory=list)
+    restarts: int = 0
+
+    def __call__(self, request: TokenRequest) -> FakeToken:
+        self.requests.append(request)
+        number = len(self.requests)
+        time.sleep(self.seconds)
+        if self.failures:
+            raise self.failures.pop(0)
+        now = int(time.time())
+        refresh_on = None if self.refresh_in is None else now + self.refresh_in
+        return FakeToken(number, now + self.lifetime, refresh_on)
+
+    def start_over(self) -> None:
+        self.restarts += 1
+
+
+def in_threads(count: int, ask: Callable[[], Any]) -> list[Any]:
+    """Call ``ask`` in as many threads at once; an exception stands for what it returned."""
+    ready = threading.Barrier(count)
+
+    def run() -> Any:
+        ready.wait()
+        try:
+            return ask()
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return [future.result() for future in [pool.submit(run) for _ in range(count)]]
+
+
+async def in_coroutines(count: int, ask: Callable[[], Any]) -> list[Any]:
+    return await asyncio.gather(*(ask() for _ in range(count)), return_exceptions=True)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_fifty_threads_make_one_exchange() -> None:
+    exchange = FakeExchange()
+    tokens = SharedTokens(exchange)
+    assert {token.number for token in in_threads(50, lambda: tokens.get(STORAGE))} == {1}
+    assert len(exchange.requests) == 1
+
+
+def test_two_hundred_coroutines_make_one_exchange() -> None:
+    exchange = FakeExchange()
+    tokens = SharedTokens(exchange)
+    got = asyncio.run(in_coroutines(200, lambda: tokens.aget(STORAGE)))
+    assert {token.number for token in got} == {1}
+    assert len(exchange.requests) == 1
+
+
+def test_threads_and_event_loops_share_tokens() -> None:
+    exchange = FakeExchange()
+    tokens = SharedTokens(exchange)
+    first = asyncio.run(tokens.aget(STORAGE))
+    assert asyncio.run(tokens.aget(STORAGE)) is first
+    assert tokens.get(STORAGE) is first
+
+
+def test_scopes_do_not_wait_for_each_other() -> None:
+    release = threading.Event()
+
+    class Stuck(FakeExchange):
+        def __call__(self, request: TokenRequest) -> FakeToken:
+            if request == VAULT:
+                release.wait(10)
+            return super().__call__(request)
+
+    tokens = SharedTokens(Stuck())
+    stuck = threading.Thread(target=tokens.get, args=(VAULT,))
+    stuck.start()
+    assert tokens.get(STORAGE)
+    assert stuck.is_alive()
+    release.set()
+    stuck.join()
+
+
+def test_tenants_and_claims_are_different_tokens() -> None:
+    exchange = FakeExchange()
+    tokens = SharedTokens(exchange)
+    for request in (
+        STORAGE,
+        TokenRequest(STORAGE.scopes, tenant_id="other"),
+        TokenRequest(STORAGE.scopes, claims="{}"),
+        TokenRequest(STORAGE.scopes, enable_cae=True),
+    ):
+        tokens.get(request)
+    assert len(exchange.requests) == 4
+
+
+def test_a_claims_challenge_replaces_the_token_it_challenges() -> None:
+    tokens = SharedTokens(FakeExchange())
+    tokens.get(STORAGE)
+    challenged = tokens.get(TokenRequest(STORAGE.scopes, claims="{}"))
+    assert tokens.get(STORAGE) is challenged
+
+
+def test_everyone_who_waits_gets_the_error_and_the_next_one_tries_anew() -> None:
+    exchange = FakeExchange(failures=[RuntimeError("refused")])
+    tokens = SharedTokens(exchange)
+    got = in_threads(20, lambda: tokens.get(STORAGE))
+    assert {str(error) for error in got} == {"refused"}
+    assert len(exchange.requests) == 1
+    assert tokens.get(STORAGE).number == 2
+
+
+def test_coroutines_that_wait_get_the_error() -> None:
+    exchange = FakeExchange(failures=[RuntimeError("refused")])
+    tokens = SharedTokens(exchange)
+    got = asyncio.run(in_coroutines(20, lambda: tokens.aget(STORAGE)))
+    assert {str(error) for error in got} == {"refused"}
+
+
+def test_an_asker_that_is_stopped_leaves_the_others_their_token() -> None:
+    """A task time-out is a BaseException raised in one thread; it is not the others' failure."""
+
+    class TaskTimeout(BaseException):
+        pass
+
+    exchange = FakeExchange(seconds=0.2, failures=[TaskTimeout()])
+    tokens = SharedTokens(exchange)
+    stopped: list[BaseException] = []
+
+    def leader() -> None:
+        try:
+            tokens.get(STORAGE)
+        except BaseException as error:
+            stopped.append(error)
+
+    thread = threading.Thread(target=leader)
+    thread.start()
+    assert eventually(lambda: len(exchange.requests) == 1)
+    got = in_threads(5, lambda: tokens.get(STORAGE))
+    thread.join()
+    assert isinstance(stopped[0], TaskTimeout)
+    assert {token.number for token in got} == {2}
+
+
+def test_a_coroutine_that_is_cancelled_leaves_the_others_their_token() -> None:
+    exchange = FakeExchange(seconds=0.2)
+    tokens = SharedTokens(exchange)
+
+    async def ask() -> Any:
+        first = asyncio.ensure_future(tokens.aget(STORAGE))
+        others = [asyncio.ensure_future(tokens.aget(STORAGE)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        first.cancel()
+        return await asyncio.gather(*others)
+
+    assert {token.number for token in asyncio.run(ask())} == {1}
+    assert len(exchange.requests) == 1
+
+
+def test_an_expired_token_is_not_handed_out() -> None:
+    exchange = FakeExchange(seconds=0, lifetime=-1)
+    tokens = SharedTokens(exchange)
+    assert tokens.get(STORAGE).number == 1
+    assert tokens.get(STORAGE).number == 2
+
+
+@pytest.mark.parametrize("due", [{"lifetime": 200}, {"lifetime": 3600, "refresh_in": 0}])
+def test_renewal_before_expiry_stalls_nobody(due: dict[str, int]) -> None:
+    exchange = FakeExchange(seconds=0, **due)
+    tokens = SharedTokens(exchange)
+    tokens.get(STORAGE)
+    exchange.seconds = 0.5
+    begun = time.monotonic()
+    got = in_threads(20, lambda: tokens.get(STORAGE))
+    assert time.monotonic() - begun < 0.4
+    assert {token.number for token in got} == {1}
+    assert eventually(lambda: tokens.get(STORAGE).number == 2)
+    assert len(exchange.requests) == 2
+
+
+def test_a_renewal_that_fails_is_logged_and_the_token_at_hand_is_used(caplog: pytest.LogCaptureFixture) -> None:
+    exchange = FakeExchange(seconds=0, lifetime=200)
+    tokens = SharedTokens(exchange)
+    tokens.get(STORAGE)
+    exchange.failures.append(RuntimeError("Entra is away"))
+    with caplog.at_level(logging.WARNING):
+        assert tokens.get(STORAGE).number == 1
+        assert eventually(lambda: "Entra is away" in caplog.text)
+    assert tokens.get(STORAGE).number == 1
+    assert len(exchange.requests) == 2, "a failed renewal is not repeated at once"
+
+
+def test_a_token_that_needs_no_renewal_is_not_renewed() -> None:
+    exchange = FakeExchange(seconds=0)
+    tokens = SharedTokens(exchange)
+    for _ in range(10):
+        tokens.get(STORAGE)
+    time.sleep(0.05)
+    assert len(exchange.requests) == 1
+
+
+def test_a_fork_in_the_middle_of_an_exchange_leaves_the_child_free() -> None:
+    exchange = FakeExchange(seconds=1.0)
+    tokens = SharedTokens(exchange)
+    tokens.get(VAULT)
+    parent = threading.Thread(target=tokens.get, args=(STORAGE,))
+    parent.start()
+    assert eventually(lambda: len(exchange.requests) == 2)
+
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+
+    def child() -> None:
+        exchange.seconds = 0
+        before = len(exchange.requests)
+        tokens.get(VAULT)
+        tokens.get(STORAGE)
+        answers.put((exchange.restarts, len(exchange.requests) - before))
+
+    process = context.Process(target=child)
+    process.start()
+    parent.join()
+    try:
+        restarts, exchanges = answers.get(timeout=10)
+    except Empty:
+        pytest.fail("the child waits for an exchange that only the parent makes")
+    finally:
+        process.kill()
+    assert restarts == exchange.restarts + 1
+    assert exchanges == 1, "the child has the parent's valid token for one scope, and gets the other itself"

@@ -1,0 +1,69 @@
+from typing import Any
+
+import pytest
+from azure.mgmt.storage import StorageManagementClient
+from azure.mgmt.storage.aio import StorageManagementClient as AsyncStorageManagementClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
+
+from airflow_azure_wi.clients import arguments_for
+from airflow_azure_wi.errors import ClientError
+
+CREDENTIAL = object()
+
+
+def arguments(client_class: type[Any], is_async: bool = False, subscription: str | None = "sub", **given: Any) -> Any:
+    return arguments_for(
+        client_class,
+        given,
+        credential=CREDENTIAL,
+        subscription_id=subscription,
+        is_async=is_async,
+        source="connection 'azure_wi'",
+    )
+
+
+def test_the_credential_is_added_to_what_the_call_gives() -> None:
+    assert arguments(BlobServiceClient, account_url="https://a") == {
+        "account_url": "https://a",
+        "credential": CREDENTIAL,
+    }
+
+
+def test_what_the_call_gives_wins() -> None:
+    assert arguments(BlobServiceClient, account_url="https://a", credential="key")["credential"] == "key"
+
+
+@pytest.mark.parametrize(
+    ("client_class", "is_async"), [(StorageManagementClient, False), (AsyncStorageManagementClient, True)]
+)
+def test_a_management_client_gets_the_subscription(client_class: type[Any], is_async: bool) -> None:
+    assert arguments(client_class, is_async)["subscription_id"] == "sub"
+    assert arguments(client_class, is_async, subscription_id="mine")["subscription_id"] == "mine"
+
+
+def test_a_missing_subscription_is_said_before_azure_is_asked() -> None:
+    with pytest.raises(ClientError, match="StorageManagementClient wants a subscription, and connection 'azure_wi'"):
+        arguments(StorageManagementClient, subscription=None)
+
+
+def test_a_subscription_that_is_optional_may_be_missing() -> None:
+    class Client:
+        def __init__(self, credential: Any, subscription_id: str | None = None) -> None: ...
+
+    assert arguments(Client, subscription=None) == {"credential": CREDENTIAL}
+
+
+def test_an_asynchronous_class_is_told_from_a_synchronous_one() -> None:
+    with pytest.raises(ClientError, match=r"is an asynchronous client: build it with get_async_client\(\)"):
+        arguments(AsyncBlobServiceClient, account_url="https://a")
+    with pytest.raises(ClientError, match=r"is a synchronous client: build it with get_client\(\)"):
+        arguments(BlobServiceClient, is_async=True, account_url="https://a")
+
+
+def test_a_class_that_takes_no_credential_is_named() -> None:
+    class Client:
+        def __init__(self, endpoint: str) -> None: ...
+
+    with pytest.raises(ClientError, match=r"Client takes no credential=.*get_credential\(\)"):
+        arguments(Client)

@@ -1,0 +1,131 @@
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_azure_wi import federated_token
+from airflow_azure_wi.errors import FederatedTokenError
+from airflow_azure_wi.federated_token import FederatedToken
+
+CLAIMS = {
+    "iss": "https://oidc.example.com/",
+    "sub": "system:serviceaccount:airflow:airflow-worker",
+    "aud": ["api://AzureADTokenExchange"],
+    "iat": 1_700_000_000,
+    "exp": 1_700_003_600,
+}
+NAMED_BY = "AZURE_FEDERATED_TOKEN_FILE"
+
+
+def signed(**overrides: Any) -> str:
+    return jwt.encode(CLAIMS | overrides, "a key of sufficient length for HS256")
+
+
+def error_of(path: Path) -> str:
+    with pytest.raises(FederatedTokenError) as caught:
+        federated_token.read(path, named_by=NAMED_BY)
+    message = str(caught.value)
+    assert NAMED_BY in message
+    assert str(path) in message
+    return message
+
+
+def test_the_claims_that_entra_compares(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(signed() + "\n")
+    token = federated_token.read(file, named_by=NAMED_BY)
+    assert token.value == signed()
+    assert token.issuer == "https://oidc.example.com/"
+    assert token.subject == "system:serviceaccount:airflow:airflow-worker"
+    assert token.audience == ("api://AzureADTokenExchange",)
+    assert token.seconds_left(1_700_000_000) == 3600
+
+
+def test_an_audience_may_be_one_string() -> None:
+    assert FederatedToken.parse(signed(aud="api://one"), source="x").audience == ("api://one",)
+
+
+def test_the_token_stays_out_of_its_repr() -> None:
+    token = FederatedToken.parse(signed(), source="x")
+    assert token.value not in repr(token)
+    assert token.value not in token.described()
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    message = error_of(tmp_path / "absent")
+    assert "does not exist" in message
+    assert "azure.workload.identity/use" in message
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (file := tmp_path / "token").write_text("\n")
+    assert "found an empty file, expected a JSON Web Token" in error_of(file)
+
+
+@pytest.mark.parametrize("content", ["not a token", "a.b.c", signed()[:40], "eyJhbGciOiJub25lIn0.W10."])
+def test_what_is_no_token_is_not_repeated(tmp_path: Path, content: str) -> None:
+    (file := tmp_path / "token").write_text(content)
+    message = error_of(file)
+    assert f"found {len(content)} characters of something else" in message
+    assert content not in message
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (file := tmp_path / "token").write_bytes(b"\xff\xfe\x00")
+    assert "does not hold text" in error_of(file)
+
+
+def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
+    assert "cannot be read: Is a directory" in error_of(tmp_path)
+
+
+def test_a_path_that_no_file_can_have() -> None:
+    with pytest.raises(FederatedTokenError, match="cannot be read"):
+        federated_token.read(Path("a\0b"), named_by=NAMED_BY)
+
+
+def test_an_expired_token_is_not_presented(tmp_path: Path) -> None:
+    (file := tmp_path / "token").write_text(signed(exp=time.time() - 90))
+    with pytest.raises(FederatedTokenError, match=r"expired 9\d s ago .*airflow-worker"):
+        federated_token.read_current(file, named_by=NAMED_BY)
+    assert federated_token.read(file, named_by=NAMED_BY).subject
+
+
+def test_a_token_without_expiry_is_presented(tmp_path: Path) -> None:
+    (file := tmp_path / "token").write_text(jwt.encode({"iss": "x"}, "a key of sufficient length for HS256"))
+    assert federated_token.read_current(file, named_by=NAMED_BY).seconds_left(0) is None
+
+
+def test_a_file_that_appears_a_moment_later_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    threading.Timer(0.06, lambda: file.write_text(signed())).start()
+    assert federated_token.read(file, named_by=NAMED_BY).value == signed()
+
+
+@given(text=st.text())
+def test_any_text_is_a_token_or_the_one_error(text: str) -> None:
+    with suppress(FederatedTokenError):
+        FederatedToken.parse(text, source="x")
+
+
+@given(
+    claims=st.dictionaries(
+        st.sampled_from(["iss", "sub", "aud", "iat", "exp"]),
+        st.none() | st.text() | st.integers() | st.floats() | st.booleans() | st.lists(st.integers()),
+    )
+)
+def test_any_claims_are_described(claims: dict[str, Any]) -> None:
+    import base64
+    import json
+
+    def part(value: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    token = FederatedToken.parse(f"{part({'alg': 'RS256'})}.{part(claims)}.c2ln", source="x")
+    assert token.described()
