@@ -5,7 +5,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -21,10 +21,12 @@ _FETCH_SECONDS = 5.0
 class Assertion:
     """A client assertion, nothing in it verified.
 
+    :param value: the assertion itself. It is a secret, and stays out of reprs and messages.
+    :param header: its header; empty if it is not a JSON Web Token.
     :param claims: its claims; empty if it is not a JSON Web Token.
     """
 
-    value: str
+    value: str = field(repr=False)
     header: dict[str, Any]
     claims: dict[str, Any]
 

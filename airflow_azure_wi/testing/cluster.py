@@ -74,10 +74,6 @@ class Cluster:
         }
         return self._key.sign({name: value for name, value in claims.items() if value is not None})
 
-    def rotate_key(self) -> None:
-        """Replace the signing key: tokens signed before do not verify any more."""
-        self._key = SigningKey()
-
     def _kubernetes_claim(self, namespace: str, service_account: str) -> dict[str, Any]:
         def described(kind: str, name: str) -> dict[str, str]:
             return {"name": name, "uid": str(uuid5(NAMESPACE_URL, f"{self.issuer}/{namespace}/{kind}/{name}"))}

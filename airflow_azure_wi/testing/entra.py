@@ -6,7 +6,8 @@ import os
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -61,7 +62,7 @@ class Exchange:
 class _TokenRequest:
     at: float
     tenant: str
-    form: dict[str, str]
+    form: dict[str, str] = field(repr=False)
     user_agent: str
     correlation_id: str
 
@@ -214,7 +215,7 @@ class SimulatedEntra:
         if not tenant:
             raise Refusal("AADSTS90002", request.details())
         for identity in tenant:
-            if identity.client_id == request.form["client_id"].lower():
+            if identity.client_id.lower() == request.form["client_id"].lower():
                 if identity.disabled:
                     raise Refusal("AADSTS7000112", {**request.details(), "name": identity.name})
                 return identity
@@ -271,15 +272,21 @@ class SimulatedEntra:
 
 
 async def _break_off(request: Request, *, after: float) -> Response:
-    await asyncio.sleep(after)
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(_disconnected(request), after)
     request.state.abort()
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    await _disconnected(request)
     return Response()  # nobody is there to receive it
 
 
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def _is_in(identity: ManagedIdentity, tenant: str) -> bool:
-    return tenant.lower() in {identity.tenant_id.lower(), (identity.tenant_domain or identity.tenant_id).lower()}
+    names = (identity.tenant_id, identity.tenant_domain or "")
+    return tenant.lower() in (name.lower() for name in names)
 
 
 def _check_parameters(request: _TokenRequest) -> None:

@@ -15,10 +15,11 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def make_private_directory(path: Path) -> Path:
-    """Create a directory, if need be with its parents, with mode 0700, and return it.
+    """Create a directory with mode 0700, if need be with its parents, and return it.
+
+    One that exists already is left as it is: somebody else chose its mode.
 
     :raises OSError: if it cannot be created.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.chmod(0o700)
     return path

@@ -17,9 +17,9 @@ _CHECK_CREDENTIAL = (
     "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. "
     f"{_FEDERATION}"
 )
-_WRONG_TENANT = (
+_NOT_INSTALLED = (
     "This can happen if the application has not been installed by the administrator of the tenant or consented to by "
-    "any user in the tenant. You might have sent your authentication request to the wrong tenant."
+    "any user in the tenant."
 )
 
 # code: (OAuth error, message)
@@ -28,7 +28,8 @@ _KINDS = {
     "AADSTS50166": ("invalid_request", "Request to External OIDC endpoint failed."),
     "AADSTS500011": (
         "invalid_resource",
-        f"The resource principal named {{resource}} was not found in the tenant named {{tenant}}. {_WRONG_TENANT}",
+        "The resource principal named {resource} was not found in the tenant named {tenant}. "
+        f"{_NOT_INSTALLED} You might have sent your authentication request to the wrong tenant.",
     ),
     "AADSTS70003": ("unsupported_grant_type", "The app requested an unsupported grant type '{grant_type}'."),
     "AADSTS70011": (
@@ -37,13 +38,14 @@ _KINDS = {
         "'scope' is not valid. The scope {scope} is not valid.",
     ),
     "AADSTS70021": (
-        "invalid_request",
+        "invalid_client",
         "No matching federated identity record found for presented assertion. Assertion Issuer: '{issuer}'. Assertion "
         f"Subject: '{{subject}}'. Assertion Audience: '{{audience}}'. {_FEDERATION}",
     ),
     "AADSTS700016": (
         "unauthorized_client",
-        f"Application with identifier '{{client_id}}' was not found in the directory '{{tenant}}'. {_WRONG_TENANT}",
+        "Application with identifier '{client_id}' was not found in the directory '{tenant}'. "
+        f"{_NOT_INSTALLED} You may have sent your authentication request to the wrong tenant.",
     ),
     "AADSTS700024": (
         "invalid_client",
