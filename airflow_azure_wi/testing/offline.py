@@ -26,6 +26,7 @@ class OfflineAzure:
     :param with_storage: whether to run Azurite.
     :param token_lifetime: seconds until a projected token expires.
     :param access_token_lifetime: seconds until an access token expires.
+    :param identity: the managed identity, or None for one with new random ids.
     :ivar entra: the simulated Entra.
     :ivar cluster: the cluster of the workload.
     :ivar projected_token: the workload's projected token.
@@ -47,11 +48,13 @@ class OfflineAzure:
         with_storage: bool = True,
         token_lifetime: float = 3600.0,
         access_token_lifetime: float = 3600.0,
+        identity: ManagedIdentity | None = None,
     ) -> None:
         self._directory = directory.absolute()
         self._with_storage = with_storage
         self._token_lifetime = token_lifetime
         self._access_token_lifetime = access_token_lifetime
+        self.identity = identity or ManagedIdentity()
         self._running = ExitStack()
 
     def __enter__(self) -> "OfflineAzure":
@@ -96,7 +99,6 @@ class OfflineAzure:
             SimulatedEntra(self._certificates, access_token_lifetime=self._access_token_lifetime)
         )
         self.projected_token = ProjectedToken(self._directory / "tokens", self._sign)
-        self.identity = ManagedIdentity()
         self.identity.add_credential(
             FederatedIdentityCredential(
                 SERVICE_ACCOUNT, self.cluster.issuer, f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
