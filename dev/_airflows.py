@@ -15,6 +15,7 @@ class Target:
     """One set of pinned packages: an Airflow, and what the package and its tests need beside it.
 
     `on_oldest_python`: `dev/compat` tries the oldest Python too without being asked.
+    `held`: limits for packages whose newest versions break this Airflow, though it allows them.
     """
 
     airflow: str
@@ -23,6 +24,7 @@ class Target:
     lowest: bool = False
     oldest_python: Version = (3, 10)
     on_oldest_python: bool = False
+    held: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -49,7 +51,12 @@ class Target:
 
 MAIN = Target("3.3.2", newest_python=(3, 13), on_oldest_python=True)
 # Every lower bound in pyproject.toml at once. One Python is enough: the bounds do not depend on it.
-LOWEST = Target("2.11.0", newest_python=(3, 10), lowest=True)
+LOWEST = Target(
+    "2.11.0",
+    newest_python=(3, 10),
+    lowest=True,
+    held=("flask-jwt-extended<4.7.2",),  # newer ones need a newer PyJWT than they say; FAB brings it in
+)
 
 TARGETS = (
     Target("2.11.2", newest_python=(3, 12), on_oldest_python=True),  # brings the FAB provider itself
@@ -57,7 +64,8 @@ TARGETS = (
     Target("3.0.6", newest_python=(3, 12), fab=True),
     Target("3.1.8", newest_python=(3, 13)),
     Target("3.1.8", newest_python=(3, 13), fab=True),
-    Target("3.2.2", newest_python=(3, 13)),
+    # Its API server does not start with newer ones; Airflow 3.3 has the same limit.
+    Target("3.2.2", newest_python=(3, 13), held=("fastapi<0.137",)),
     MAIN,
     LOWEST,
 )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from _environment import Environment
 
 # A person's own Airflow, Azure sign-in or Python path must neither break a test nor make it pass.
-_PERSONAL = ("AIRFLOW_", "AIRFLOW__", "AZURE_", "PYTHONPATH", "PYTHONHOME")
+_PERSONAL = ("AIRFLOW_", "AZURE_", "PYTHONPATH", "PYTHONHOME")
 
 
 @contextmanager
