@@ -74,13 +74,20 @@ class Environment:
 
     def _works(self) -> bool:
         """Its Python may have been upgraded or removed since, or the checkout moved."""
-        probe = [self.program("python"), "-I", "-c", "import airflow_azure_wi as it; print(it.__file__)"]
-        answer = subprocess.run(probe, capture_output=True, text=True, check=False)
+        probe = "import importlib.util as it; print(it.find_spec('airflow_azure_wi').origin)"
+        command = [self.program("python"), "-I", "-c", probe]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
         return answer.returncode == 0 and Path(answer.stdout.strip()).is_relative_to(ROOT)
 
     def _fingerprint(self) -> str:
-        inputs = [ROOT / "pyproject.toml", self.target.pins, Path(__file__)]
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in inputs)).hexdigest()
+        """What it was made from: anything that would make it another environment today."""
+        project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        # The settings of ruff, mypy and pytest change nothing that is installed.
+        tables = [
+            table for table in project.split("\n[") if not table.startswith(("tool.ruff", "tool.mypy", "tool.pytest"))
+        ]
+        inputs = [*tables, self.target.pins.read_text(encoding="utf-8"), Path(__file__).read_text(encoding="utf-8")]
+        return hashlib.sha256("\0".join(inputs).encode()).hexdigest()
 
     @property
     def _stamp(self) -> Path:
@@ -124,8 +131,10 @@ def _install_uv() -> None:
     made = subprocess.run([python, "-m", "venv", "--clear", _UV_HOME], check=False)
     if made.returncode != 0:
         raise SystemExit(f"{python} makes no virtual environments. On Debian, apt-get install python3-venv helps.")
-    pip = [str(_UV_HOME / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "install", f"uv=={UV_VERSION}"], check=True, stdin=subprocess.DEVNULL)
+    pip = [str(_UV_HOME / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-qq"]
+    done = subprocess.run([*pip, "install", f"uv=={UV_VERSION}"], stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"pip could not install uv {UV_VERSION} (see above).")
 
 
 def _uv_settings() -> dict[str, str]:

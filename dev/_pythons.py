@@ -13,13 +13,15 @@ from pathlib import Path
 Version = tuple[int, int]
 
 SUPPORTED: tuple[Version, ...] = ((3, 10), (3, 11), (3, 12), (3, 13))
+# The interpreter behind this one, should it belong to an environment that is about to be made anew.
+_THIS = Path(getattr(sys, "_base_executable", sys.executable))
 _TELL_VERSION = "import sys; print(*sys.version_info[:2])"
 
 
 def preferred() -> Path:
     """The Python that runs this script if the package supports it, else the newest one that is supported."""
     if sys.version_info[:2] in SUPPORTED:
-        return Path(sys.executable)
+        return _THIS
     found = available()
     if not found:
         wanted = f"{_text(SUPPORTED[0])} to {_text(SUPPORTED[-1])}"
@@ -35,7 +37,7 @@ def available() -> dict[Version, Path]:
 
 def _find(version: Version) -> Path | None:
     if sys.version_info[:2] == version:
-        return Path(sys.executable)
+        return _THIS
     return next((path for path in _candidates(version) if _works(path, version)), None)
 
 
