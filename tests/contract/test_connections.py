@@ -1,0 +1,36 @@
+"""The connection, as a person handles it with Airflow's own commands."""
+
+import json
+from collections.abc import Callable
+
+from airflow_azure_wi.testing import OfflineAzure
+from tests.contract.conftest import CONNECTION, Airflow
+
+
+def test_a_connection_made_from_az_identity_json_signs_in(airflow: Airflow, azure: OfflineAzure) -> None:
+    connection = {"conn_type": "azure_workload_identity", "extra": azure.identity_json()}
+    airflow.run("connections", "add", CONNECTION, "--conn-json", json.dumps(connection))
+    [stored] = json.loads(airflow.run("connections", "get", CONNECTION, "--output", "json").stdout)
+    assert stored["conn_type"] == "azure_workload_identity"
+    assert stored["extra_dejson"]["clientId"] == azure.identity.client_id
+    tested = airflow.run("connections", "test", CONNECTION, **azure.environment())
+    assert "Connection success" in tested.stdout
+    [exchange] = azure.entra.exchanges
+    assert (exchange.client_id, exchange.tenant_id) == (azure.identity.client_id, azure.identity.tenant_id)
+    assert exchange.error_code is None
+
+
+def test_a_connection_that_is_not_linked_says_what_to_do(
+    airflow: Airflow, azure: OfflineAzure, workload_variables: Callable[..., dict[str, str]]
+) -> None:
+    [credential] = azure.identity.federated_credentials
+    azure.identity.remove_credential(credential.name)
+    try:
+        tested = airflow.run("connections", "test", CONNECTION, check=False, **workload_variables())
+    finally:
+        azure.identity.add_credential(credential)
+    said = tested.stdout + tested.stderr
+    assert "AADSTS70021" in said
+    assert "az identity federated-credential" in said
+    assert "system:serviceaccount:airflow:airflow-worker" in said
+    assert azure.projected_token.path.read_text() not in said

@@ -1,0 +1,37 @@
+"""DAGs, run by Airflow itself against the offline Azure."""
+
+import json
+import re
+from collections.abc import Callable
+
+from airflow_azure_wi.testing import OfflineAzure
+from tests.contract.conftest import Airflow
+
+CLIENTS = {"BlobServiceClient", "aio.BlobServiceClient", "QueueServiceClient", "TableServiceClient", "get_token"}
+
+
+def test_the_example_reaches_storage_through_every_client(
+    airflow: Airflow, azure: OfflineAzure, workload_variables: Callable[..., dict[str, str]]
+) -> None:
+    storage = azure.azurite
+    urls = {"blob": storage.blob_url, "queue": storage.queue_url, "table": storage.table_url}
+    done = airflow.run(
+        *("dags", "test", "azure_workload_identity_example", "--conf", json.dumps(urls)), **workload_variables()
+    )
+    said = done.stdout + done.stderr
+    reports = [json.loads(line) for line in re.findall(r'\{"client": [^}]*\}', said)]
+    assert {report["client"] for report in reports} == CLIENTS
+    assert all(report["read_back"].startswith("Hello from a") for report in reports)
+    assert [exchange.error_code for exchange in azure.entra.exchanges] == [None], (
+        "five tasks, one process, one exchange"
+    )
+    assert azure.projected_token.path.read_text() not in said
+    assert not re.search(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", said), "no token is ever printed"
+
+
+def test_a_deferred_task_gets_its_token_in_the_event_loop(
+    airflow_with_test_dags: Airflow, azure: OfflineAzure, workload_variables: Callable[..., dict[str, str]]
+) -> None:
+    done = airflow_with_test_dags.run("dags", "test", "deferred_token", **workload_variables())
+    assert "resumed with {'different tokens': 1}" in done.stdout + done.stderr
+    assert [exchange.error_code for exchange in azure.entra.exchanges] == [None], "twenty askers, one exchange"

@@ -1,0 +1,88 @@
+"""What Airflow knows of the package without any DAG: the provider, the form, connections on the command line."""
+
+import json
+from importlib.metadata import version
+from typing import Any
+
+from airflow_azure_wi import __version__
+from tests.contract.conftest import Airflow
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+
+# What the page of Airflow 3 is sent to draw its forms from.
+READ_FORM_3 = """
+import json
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+[form] = [f for f in HookMetaService.hook_meta_data() if f.connection_type == "azure_workload_identity"]
+standard = form.standard_fields.model_dump()
+print(json.dumps({
+    "name": form.hook_name,
+    "fields": {
+        name: {"label": field["schema"]["title"], "help": field["description"], "type": field["schema"]["type"]}
+        for name, field in form.extra_fields.items()
+    },
+    "hidden": sorted(name for name, field in standard.items() if field and field["hidden"]),
+}))
+"""
+# What the form of Airflow 2 is made of.
+READ_FORM_2 = """
+import json
+from airflow.providers_manager import ProvidersManager
+manager = ProvidersManager()
+prefix = "extra__azure_workload_identity__"
+behaviour = manager.field_behaviours["azure_workload_identity"]
+widgets = manager.connection_form_widgets.items()
+fields = {name[len(prefix):]: widget.field for name, widget in widgets if name.startswith(prefix)}
+print(json.dumps({
+    "name": manager.hooks["azure_workload_identity"].hook_name,
+    "fields": {
+        name: {"label": field.args[0], "help": field.kwargs["description"], "type": field.field_class.__name__}
+        for name, field in fields.items()
+    },
+    "hidden": sorted(behaviour["hidden_fields"]),
+    "placeholders": sorted(behaviour["placeholders"]),
+}))
+"""
+
+
+def form(airflow: Airflow) -> dict[str, Any]:
+    printed = airflow.python(READ_FORM_3 if AIRFLOW >= (3, 0) else READ_FORM_2)
+    return json.loads(printed.strip().splitlines()[-1])
+
+
+def test_the_provider_is_listed_without_a_warning(airflow: Airflow) -> None:
+    done = airflow.run("providers", "list", "--output", "json")
+    [ours] = [provider for provider in json.loads(done.stdout) if provider["package_name"] == "airflow-azure-wi"]
+    assert ours["version"] == __version__
+    complaints = [line for line in done.stderr.splitlines() if "azure_wi" in line or "azure-wi" in line]
+    assert complaints == []
+
+
+def test_the_connection_type_belongs_to_the_hook(airflow: Airflow) -> None:
+    hooks = json.loads(airflow.run("providers", "hooks", "--output", "json").stdout)
+    [ours] = [hook for hook in hooks if hook["connection_type"] == "azure_workload_identity"]
+    assert ours["class"] == "airflow_azure_wi.hooks.azure_workload_identity.AzureWorkloadIdentityHook"
+    assert ours["conn_id_attribute_name"] == "conn_id"
+
+
+def test_the_form_has_the_three_fields_and_no_others(airflow: Airflow) -> None:
+    drawn = form(airflow)
+    assert drawn["name"] == "Azure Workload Identity"
+    assert list(drawn["fields"]) == ["clientId", "tenantId", "subscriptionId"]
+    labels = {name: field["label"] for name, field in drawn["fields"].items()}
+    assert labels == {"clientId": "Client ID", "tenantId": "Tenant ID", "subscriptionId": "Subscription ID"}
+    assert all("az " in field["help"] for field in drawn["fields"].values()), "help says where the value is found"
+    url_schema = "schema" if AIRFLOW < (3, 0) else "url_schema"
+    assert drawn["hidden"] == sorted(["host", url_schema, "login", "password", "port"])
+
+
+def test_the_form_wants_client_and_tenant_where_it_can_want_anything(airflow: Airflow) -> None:
+    optional = "StringField" if AIRFLOW < (3, 0) else ["string", "null"]
+    # The page of Airflow 3.2 and later is the first that knows mandatory fields.
+    mandatory = "string" if AIRFLOW >= (3, 2) else optional
+    types = {name: field["type"] for name, field in form(airflow)["fields"].items()}
+    assert types == {"clientId": mandatory, "tenantId": mandatory, "subscriptionId": optional}
+
+
+def test_the_option_is_known_to_the_configuration(airflow: Airflow) -> None:
+    assert airflow.run("config", "get-value", "azure_workload_identity", "federated_token_file").stdout.strip() == ""
