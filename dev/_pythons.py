@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-Version = tuple[int, int]
+from _airflows import Version
 
 SUPPORTED: tuple[Version, ...] = ((3, 10), (3, 11), (3, 12), (3, 13))
 # The interpreter behind this one, should it belong to an environment that is about to be made anew.
