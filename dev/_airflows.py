@@ -55,7 +55,10 @@ LOWEST = Target(
     "2.11.0",
     newest_python=(3, 10),
     lowest=True,
-    held=("flask-jwt-extended<4.7.2",),  # newer ones need a newer PyJWT than they say; FAB brings it in
+    held=(
+        "flask-jwt-extended<4.7.2",  # newer ones need a newer PyJWT than they say
+        "apache-airflow-providers-http<6",  # newer ones need a newer aiohttp than the bound to prove
+    ),
 )
 
 TARGETS = (
