@@ -57,7 +57,7 @@ LOWEST = Target(
     lowest=True,
     held=(
         "flask-jwt-extended<4.7.2",  # newer ones need a newer PyJWT than they say
-        "apache-airflow-providers-http<6",  # newer ones need a newer aiohttp than the bound to prove
+        "apache-airflow-providers-http<5.4",  # newer ones need a newer aiohttp than the bound to prove
     ),
 )
 
