@@ -34,7 +34,7 @@ class Assertion:
     def parse(cls, value: str) -> "Assertion":
         """Read an assertion, whatever it is."""
         try:
-            parts = jwt.decode_complete(value, options={"verify_signature": False})
+            parts = jwt.api_jwt.decode_complete(value, options={"verify_signature": False})
         except jwt.InvalidTokenError:
             return cls(value, {}, {})
         return cls(value, parts["header"], parts["payload"])
