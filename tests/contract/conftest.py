@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,12 @@ class Airflow:
         """Run one command; with ``check``, fail the test with all that it said if it fails."""
         program = str(Path(sys.executable).parent / "airflow")
         return self._run([program, *arguments], check, variables)
+
+    def rows(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return what a command with ``--output json`` lists; Airflow 3.0 logs on the same stream."""
+        printed = self.run(*arguments, "--output", "json").stdout
+        [table] = [line for line in printed.splitlines() if line.startswith("[{")]
+        return json.loads(table)
 
     def python(self, script: str, **variables: str) -> str:
         """Run a script with the same Airflow, and return what it printed."""

@@ -10,7 +10,7 @@ from tests.contract.conftest import CONNECTION, Airflow
 def test_a_connection_made_from_az_identity_json_signs_in(airflow: Airflow, azure: OfflineAzure) -> None:
     connection = {"conn_type": "azure_workload_identity", "extra": azure.identity_json()}
     airflow.run("connections", "add", CONNECTION, "--conn-json", json.dumps(connection))
-    [stored] = json.loads(airflow.run("connections", "get", CONNECTION, "--output", "json").stdout)
+    [stored] = airflow.rows("connections", "get", CONNECTION)
     assert stored["conn_type"] == "azure_workload_identity"
     assert stored["extra_dejson"]["clientId"] == azure.identity.client_id
     tested = airflow.run("connections", "test", CONNECTION, **azure.environment())

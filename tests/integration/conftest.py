@@ -1,0 +1,28 @@
+"""An identity as the package sees it, in this process as a workload."""
+
+import os
+
+import pytest
+
+from airflow_azure_wi.credentials import async_credential_for, credential_for
+from airflow_azure_wi.credentials._azure import AsyncSharedCredential, SharedCredential
+from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+
+USER = "connection 'azure_wi'"
+
+
+@pytest.fixture
+def who(identity: ManagedIdentity) -> WorkloadIdentity:
+    return WorkloadIdentity(identity.client_id, identity.tenant_id, identity.subscription_id)
+
+
+@pytest.fixture
+def credential(workload: OfflineAzure, who: WorkloadIdentity) -> SharedCredential:
+    return credential_for(who, Deployment.of(os.environ), used_by=USER)
+
+
+@pytest.fixture
+def async_credential(workload: OfflineAzure, who: WorkloadIdentity) -> AsyncSharedCredential:
+    return async_credential_for(who, Deployment.of(os.environ), used_by=USER)

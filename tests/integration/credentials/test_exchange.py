@@ -1,0 +1,197 @@
+"""Exchanges with the simulated Entra that succeed, that are refused, and that meet with every kind of trouble."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+
+from airflow_azure_wi.credentials import _exchange, credential_for
+from airflow_azure_wi.credentials._azure import SharedCredential
+from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.errors import EXPLANATIONS, FederatedTokenError, TokenExchangeError
+from airflow_azure_wi.federated_token import unverified_claims
+from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.testing import CloseConnection, Hang, ManagedIdentity, OfflineAzure, Refuse, Status
+from tests.integration.conftest import USER
+
+STORAGE = "https://storage.azure.com/.default"
+SUBJECT = "system:serviceaccount:airflow:airflow-worker"
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_exchange, "READ_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(_exchange, "FIRST_PAUSE_SECONDS", 0.05)
+
+
+def refusal_of(credential: SharedCredential, scope: str = STORAGE) -> str:
+    with pytest.raises(TokenExchangeError) as caught:
+        credential.get_token(scope)
+    assert isinstance(caught.value, ClientAuthenticationError), "Azure SDK clients know it as a failed sign-in"
+    assert USER in str(caught.value)
+    return str(caught.value)
+
+
+def outcomes(azure: OfflineAzure) -> list[str | None]:
+    return [exchange.error_code for exchange in azure.entra.exchanges]
+
+
+def test_the_access_token_is_the_identitys(credential: SharedCredential, identity: ManagedIdentity) -> None:
+    claims = unverified_claims(credential.get_token(STORAGE).token)
+    assert claims is not None
+    assert (claims["appid"], claims["tid"]) == (identity.client_id, identity.tenant_id)
+    assert claims["aud"] == "https://storage.azure.com"
+
+
+def test_a_workload_that_is_not_linked_learns_what_entra_compared(
+    credential: SharedCredential, identity: ManagedIdentity, azure: OfflineAzure
+) -> None:
+    [linked] = identity.federated_credentials
+    identity.remove_credential(linked.name)
+    identity.add_credential(type(linked)("other", linked.issuer, "system:serviceaccount:airflow:airflow-scheduler"))
+    message = refusal_of(credential)
+    assert "AADSTS700213" in message
+    assert f"issuer {linked.issuer!r}, subject {SUBJECT!r}, audience 'api://AzureADTokenExchange'" in message
+    assert str(azure.projected_token.path) in message
+    assert "az identity federated-credential" in message
+    assert "Trace ID: " in message
+    assert "Correlation ID: " in message
+    assert azure.projected_token.path.read_text() not in message
+
+
+@pytest.mark.parametrize("code", sorted(EXPLANATIONS))
+def test_each_code_of_entra_is_explained(credential: SharedCredential, azure: OfflineAzure, code: str) -> None:
+    azure.entra.fail_next(Refuse(code), Refuse(code))
+    with pytest.raises(TokenExchangeError) as caught:
+        credential.get_token(STORAGE)
+    assert caught.value.code == code
+    assert EXPLANATIONS[code].cause in str(caught.value)
+    assert EXPLANATIONS[code].mend in str(caught.value)
+
+
+def test_a_code_that_is_not_explained_here_is_looked_up(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(Status(400, b'{"error": "invalid_request", "error_description": "AADSTS9002313: Invalid."}'))
+    assert "https://login.microsoftonline.com/error?code=9002313" in refusal_of(credential)
+
+
+def test_a_wrong_scope_is_told_from_a_wrong_identity(credential: SharedCredential) -> None:
+    assert "AADSTS500011" in refusal_of(credential, "https://storage.azure.co/.default")
+
+
+def test_throttling_is_waited_out(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(Status(429, headers={"Retry-After": "1"}))
+    begun = time.monotonic()
+    assert credential.get_token(STORAGE).token
+    assert time.monotonic() - begun >= 1
+    assert outcomes(azure) == ["HTTP 429", None]
+
+
+def test_throttling_for_long_is_an_error_now(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(Status(429, headers={"Retry-After": "3600"}))
+    begun = time.monotonic()
+    message = refusal_of(credential)
+    assert time.monotonic() - begun < 5
+    assert "HTTP 429" in message
+    assert "3600 s" in message
+
+
+def test_a_failure_of_entra_is_tried_again(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(Status(500, b"<html>oops"), Status(503))
+    assert credential.get_token(STORAGE).token
+    assert outcomes(azure) == ["HTTP 500", "HTTP 503", None]
+
+
+def test_a_failure_of_entra_that_stays_is_an_error(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(*[Status(500, b"<html>oops")] * 3)
+    assert "HTTP 500" in refusal_of(credential)
+    assert len(outcomes(azure)) == 3
+
+
+def test_a_closed_connection_is_tried_again(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(CloseConnection())
+    assert credential.get_token(STORAGE).token
+
+
+def test_an_entra_that_hangs_is_an_error_in_time(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(*[Hang(20)] * 3)
+    begun = time.monotonic()
+    message = refusal_of(credential)
+    assert time.monotonic() - begun < 10
+    assert azure.entra.authority_host in message
+    assert "REQUESTS_CA_BUNDLE" in message
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"junk",
+        b"[1, 2]",
+        b'"text"',
+        b"{}",
+        b'{"access_token": "secret-part"}',
+        b'{"access_token": "secret-part',
+        b"\xff",
+    ],
+)
+def test_an_answer_that_is_no_token_response(credential: SharedCredential, azure: OfflineAzure, junk: bytes) -> None:
+    azure.entra.fail_next(Status(200, junk, headers={"Content-Type": "application/json"}))
+    message = refusal_of(credential)
+    assert "no token response" in message
+    assert "AZURE_AUTHORITY_HOST" in message
+    assert "secret-part" not in message
+
+
+def test_an_authority_that_is_not_there(workload: OfflineAzure, who: WorkloadIdentity) -> None:
+    nowhere = Deployment.of({**os.environ, "AZURE_AUTHORITY_HOST": "https://127.0.0.1:1"})
+    assert "https://127.0.0.1:1 could not be reached" in refusal_of(credential_for(who, nowhere, used_by=USER))
+
+
+def test_an_authority_with_a_certificate_that_is_not_trusted(
+    workload: OfflineAzure, who: WorkloadIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    monkeypatch.delenv("CURL_CA_BUNDLE")
+    message = refusal_of(credential_for(who, Deployment.of(os.environ), used_by=USER))
+    assert "certificate verify failed" in message.lower().replace("_", " ")
+    assert workload.entra.exchanges == [], "the federated token was not sent"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(None, "does not exist"), ("", "an empty file"), ("x.y", "something else")]
+)
+def test_without_a_federated_token_nothing_is_sent(
+    workload: OfflineAzure, who: WorkloadIdentity, tmp_path: Path, content: str | None, found: str
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content)
+    deployment = Deployment.of({**os.environ, "AZURE_FEDERATED_TOKEN_FILE": str(file)})
+    with pytest.raises(FederatedTokenError, match=found) as caught:
+        credential_for(who, deployment, used_by=USER).get_token(STORAGE)
+    assert USER in str(caught.value)
+    assert workload.entra.exchanges == []
+
+
+def test_a_rotated_token_is_presented_at_the_next_exchange(credential: SharedCredential, azure: OfflineAzure) -> None:
+    credential.get_token(STORAGE)
+    azure.projected_token.rotate()
+    credential.get_token("https://vault.azure.net/.default")
+    first, second = azure.entra.exchanges
+    assert first.assertion_id != second.assertion_id
+
+
+def test_a_rotation_between_two_attempts_is_noticed(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(Refuse("AADSTS700024"))
+    credential.get_token(STORAGE)
+    assert outcomes(azure) == ["AADSTS700024", None]
+
+
+def test_an_assertion_outside_its_time_range_is_tried_once_more_and_no_more(
+    credential: SharedCredential, azure: OfflineAzure
+) -> None:
+    azure.entra.fail_next(*[Refuse("AADSTS700024")] * 3)
+    assert "AADSTS700024" in refusal_of(credential)
+    assert outcomes(azure) == ["AADSTS700024"] * 2

@@ -1,0 +1,198 @@
+"""The hook, in this process, against the offline Azure."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from airflow.sdk.log import redact
+from azure.data.tables import TableServiceClient
+from azure.identity import WorkloadIdentityCredential
+from azure.mgmt.storage import StorageManagementClient
+from azure.mgmt.storage.aio import StorageManagementClient as AsyncStorageManagementClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
+
+from airflow_azure_wi import AzureWorkloadIdentityHook, airflow_compat
+from airflow_azure_wi.errors import ClientError, DeploymentError, IdentityError
+from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+
+STORAGE = "https://storage.azure.com/.default"
+
+
+def async_blobs(azure: OfflineAzure) -> dict[str, str]:
+    """Arguments of a client; aiohttp reads SSL_CERT_FILE once, when it is imported, which other tests may have done."""
+    return {"account_url": azure.azurite.blob_url, "connection_verify": azure.environment()["SSL_CERT_FILE"]}
+
+
+@pytest.fixture
+def connect(workload: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Define the connection ``azure_wi``, and return its hook."""
+
+    def define(extra: Any, conn_type: str = "azure_workload_identity", **fields: Any) -> AzureWorkloadIdentityHook:
+        connection = {"conn_type": conn_type, "extra": extra, **fields}
+        monkeypatch.setenv("AIRFLOW_CONN_AZURE_WI", json.dumps(connection))
+        return AzureWorkloadIdentityHook("azure_wi")
+
+    return define
+
+
+@pytest.fixture
+def hook(connect: Any, identity: ManagedIdentity) -> AzureWorkloadIdentityHook:
+    return connect(identity.as_json())
+
+
+def round_trip(service: Any) -> bytes:
+    container = service.get_container_client("hook-tests")
+    if not container.exists():
+        container.create_container()
+    container.upload_blob("it", b"written", overwrite=True)
+    return container.download_blob("it").readall()
+
+
+def test_clients_of_different_services_share_one_exchange(hook: Any, azure: OfflineAzure) -> None:
+    assert round_trip(hook.get_client(BlobServiceClient, account_url=azure.azurite.blob_url)) == b"written"
+    hook.get_client(TableServiceClient, endpoint=azure.azurite.table_url).create_table_if_not_exists("hooktests")
+
+    async def count() -> int:
+        async with hook.get_async_client(AsyncBlobServiceClient, **async_blobs(azure)) as service:
+            return len([container async for container in service.list_containers()])
+
+    assert asyncio.run(count())
+    assert AzureWorkloadIdentityHook("azure_wi").get_token(STORAGE).token == hook.get_token(STORAGE).token
+    assert len(azure.entra.exchanges) == 1
+
+
+def test_in_a_coroutine_the_connection_is_awaited(hook: Any, azure: OfflineAzure) -> None:
+    async def count() -> int:
+        async with await hook.aget_client(AsyncBlobServiceClient, **async_blobs(azure)) as service:
+            return len([container async for container in service.list_containers()])
+
+    assert asyncio.run(count()) >= 0
+    assert asyncio.run(hook.aget_token(STORAGE)).token == hook.get_token(STORAGE).token
+
+
+def test_get_conn_is_the_credential_or_the_client_that_was_asked_for(hook: Any) -> None:
+    assert isinstance(hook.get_conn(), WorkloadIdentityCredential)
+    client = AzureWorkloadIdentityHook("azure_wi", sdk_client=StorageManagementClient).get_conn()
+    assert isinstance(client, StorageManagementClient)
+
+
+@pytest.mark.parametrize("client_class", [StorageManagementClient, AsyncStorageManagementClient])
+def test_a_management_client_gets_the_connections_subscription(
+    hook: Any, identity: ManagedIdentity, client_class: Any
+) -> None:
+    build = hook.get_client if client_class is StorageManagementClient else hook.get_async_client
+    assert build(client_class)._config.subscription_id == identity.subscription_id
+    assert build(client_class, subscription_id="another")._config.subscription_id == "another"
+
+
+def test_a_client_that_wants_a_subscription_says_so(connect: Any, identity: ManagedIdentity) -> None:
+    hook = connect({"clientId": identity.client_id, "tenantId": identity.tenant_id})
+    with pytest.raises(ClientError, match="StorageManagementClient wants a subscription, and connection 'azure_wi'"):
+        hook.get_client(StorageManagementClient)
+
+
+def test_an_existing_stock_connection_works_unchanged(
+    connect: Any, identity: ManagedIdentity, azure: OfflineAzure
+) -> None:
+    extra = {
+        "managed_identity_client_id": identity.client_id,
+        "workload_identity_tenant_id": identity.tenant_id,
+        "subscriptionId": identity.subscription_id,
+    }
+    hook = connect(extra, conn_type="azure")
+    assert round_trip(hook.get_client(BlobServiceClient, account_url=azure.azurite.blob_url)) == b"written"
+
+
+def test_a_connection_without_ids_falls_back_to_the_environment(
+    connect: Any, identity: ManagedIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_CLIENT_ID", identity.client_id)
+    monkeypatch.setenv("AZURE_TENANT_ID", identity.tenant_id)
+    assert connect({}).get_token(STORAGE).token
+
+
+def test_a_wrong_connection_is_named_with_all_that_is_wrong(connect: Any) -> None:
+    with pytest.raises(IdentityError, match=r"(?s)connection 'azure_wi'.*clientId is 'me'.*tenantId is missing"):
+        connect({"clientId": "me"}).get_credential()
+
+
+def test_a_connection_cannot_say_where_the_federated_token_is_or_goes(
+    connect: Any, identity: ManagedIdentity, azure: OfflineAzure
+) -> None:
+    """Whoever may edit connections must not choose a file to read or a host to send it to."""
+    elsewhere = {
+        "federated_token_file": "/etc/passwd",
+        "token_file_path": "/etc/passwd",
+        "AZURE_FEDERATED_TOKEN_FILE": "/etc/passwd",
+        "authority": "https://evil.example.com",
+        "authority_host": "https://evil.example.com",
+        "AZURE_AUTHORITY_HOST": "https://evil.example.com",
+    }
+    hook = connect(identity.as_json() | elsewhere, host="evil.example.com", schema="https")
+    assert hook.get_token(STORAGE).token
+    assert hook.environment()["AZURE_FEDERATED_TOKEN_FILE"] == str(azure.projected_token.path)
+    assert hook.environment()["AZURE_AUTHORITY_HOST"] == azure.entra.authority_host
+
+
+def test_the_configuration_names_the_token_file_where_the_environment_does_not(
+    hook: Any, azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_FEDERATED_TOKEN_FILE")
+    monkeypatch.setenv("AIRFLOW__AZURE_WORKLOAD_IDENTITY__FEDERATED_TOKEN_FILE", str(azure.projected_token.path))
+    assert hook.get_token(STORAGE).token
+
+
+def test_an_authority_that_is_not_https_is_refused(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "http://login.example.com")
+    with pytest.raises(DeploymentError, match="AZURE_AUTHORITY_HOST"):
+        hook.get_credential()
+    assert hook.test_connection()[0] is False
+
+
+def test_a_token_that_is_handed_out_is_masked(hook: Any) -> None:
+    def logged(token: str) -> str:
+        return str(redact(f"password={token};"))
+
+    unseen = hook.get_credential().get_token(STORAGE).token
+    assert unseen in logged(unseen), "only what is handed to the task is masked"
+    assert logged(hook.get_token(STORAGE).token) == "password=***;"
+    in_a_coroutine = asyncio.run(hook.aget_token("https://vault.azure.net/.default")).token
+    assert logged(in_a_coroutine) == "password=***;"
+
+
+def test_another_process_signs_in_by_the_environment_alone(
+    hook: Any, identity: ManagedIdentity, azure: OfflineAzure
+) -> None:
+    script = (
+        "from azure.identity import WorkloadIdentityCredential as C; C().get_token('https://vault.azure.net/.default')"
+    )
+    variables = azure.environment() | hook.environment()
+    subprocess.run([sys.executable, "-c", script], env=variables, check=True, timeout=60)
+    [exchange] = azure.entra.exchanges
+    assert (exchange.client_id, exchange.error_code) == (identity.client_id, None)
+    assert hook.environment()["AZURE_SUBSCRIPTION_ID"] == identity.subscription_id
+
+
+def test_the_test_says_who_signed_in(hook: Any, identity: ManagedIdentity) -> None:
+    works, message = hook.test_connection()
+    assert works
+    assert message.startswith(f"Signed in as {identity.client_id} (object id {identity.principal_id})")
+    assert identity.tenant_id in message
+
+
+def test_the_test_says_why_it_failed(hook: Any, identity: ManagedIdentity) -> None:
+    identity.remove_credential("worker")
+    works, message = hook.test_connection()
+    assert not works
+    assert "AADSTS70021" in message
+    assert "Next step:" in message
+
+
+def test_connection_get_hook_builds_it(hook: Any) -> None:
+    built = airflow_compat.BaseHook.get_connection("azure_wi").get_hook()
+    assert isinstance(built, AzureWorkloadIdentityHook)
+    assert built.get_token(STORAGE).token == hook.get_token(STORAGE).token
