@@ -1,0 +1,40 @@
+import ast
+import inspect
+import json
+from importlib.resources import files
+
+import jsonschema
+from wtforms import StringField
+
+from airflow_azure_wi import provider
+from airflow_azure_wi.hooks.azure_workload_identity import AzureWorkloadIdentityHook
+
+
+def test_the_provider_info_is_what_airflow_accepts() -> None:
+    schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+    jsonschema.validate(provider.get_provider_info(), schema)
+
+
+def test_it_is_data_and_imports_nothing() -> None:
+    imported = [node for node in ast.walk(ast.parse(inspect.getsource(provider))) if isinstance(node, ast.ImportFrom)]
+    assert [node.module for node in imported] == ["typing"]
+
+
+def test_the_names_of_the_hook_are_those_of_the_provider_info() -> None:
+    [connection_type] = provider.get_provider_info()["connection-types"]
+    assert connection_type["connection-type"] == AzureWorkloadIdentityHook.conn_type
+    assert connection_type["hook-name"] == AzureWorkloadIdentityHook.hook_name
+    hook = f"{AzureWorkloadIdentityHook.__module__}.{AzureWorkloadIdentityHook.__qualname__}"
+    assert connection_type["hook-class-name"] == hook
+
+
+def test_older_forms_are_made_from_the_same_description() -> None:
+    widgets = AzureWorkloadIdentityHook.get_connection_form_widgets()
+    assert list(widgets) == list(provider.CONNECTION_FIELDS)
+    for name, widget in widgets.items():
+        assert widget.field_class is StringField
+        assert widget.args[0] == provider.CONNECTION_FIELDS[name]["label"]
+        assert widget.kwargs["description"] == provider.CONNECTION_FIELDS[name]["description"]
+    behaviour = AzureWorkloadIdentityHook.get_ui_field_behaviour()
+    assert behaviour["hidden_fields"] == provider.FORM_BEHAVIOUR["hidden-fields"]
+    assert behaviour["placeholders"] == provider.FORM_BEHAVIOUR["placeholders"]
