@@ -40,13 +40,16 @@ class FederatedTokenError(WorkloadIdentityError):
 class TokenExchangeError(WorkloadIdentityError):
     """Microsoft Entra ID gave no access token for the federated token.
 
-    What is raised is also an ``azure.core.exceptions.ClientAuthenticationError``, so that Azure SDK clients treat
-    it as they treat every failed sign-in: at once, without retrying.
+    On purpose it is no ``azure.core.exceptions.AzureError``: clients of Azure Storage retry every one of those, failed
+    sign-ins included, and keep a task that cannot succeed waiting for more than a minute. What may pass is retried
+    where the exchange is made.
 
     :ivar code: the AADSTS code, such as ``"AADSTS700213"``, or None where Entra was not reached or gave none.
     """
 
-    code: str | None = None
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class ClientError(WorkloadIdentityError):
@@ -67,6 +70,11 @@ _FEDERATED_CREDENTIAL = (
     "minutes to be seen."
 )
 
+_ISSUER_KEYS = (
+    "Check that ISSUER/.well-known/openid-configuration, and the jwks_uri in it, answer from the internet with the "
+    "keys that the cluster signs with now. After a change of keys, Entra may take a while to see the new ones."
+)
+
 EXPLANATIONS = {
     "AADSTS70021": Explanation(
         cause="No federated identity credential of the managed identity matches the federated token.",
@@ -85,6 +93,18 @@ EXPLANATIONS = {
         cause="No federated identity credential of the managed identity has the federated token's subject: this "
         "workload's service account is not linked to the identity.",
         mend=_FEDERATED_CREDENTIAL + " Scheduler, triggerer and workers have a subject, and need a credential, each.",
+    ),
+    "AADSTS700027": Explanation(
+        cause="The federated token's signature does not fit the keys that its issuer publishes.",
+        mend=_ISSUER_KEYS,
+    ),
+    "AADSTS7000272": Explanation(
+        cause="The federated token is signed with a key that its issuer does not publish.",
+        mend=_ISSUER_KEYS,
+    ),
+    "AADSTS50166": Explanation(
+        cause="Microsoft Entra ID could not fetch the keys of the federated token's issuer.",
+        mend=_ISSUER_KEYS,
     ),
     "AADSTS700024": Explanation(
         cause="The federated token is outside its validity period.",
@@ -110,6 +130,10 @@ EXPLANATIONS = {
         cause="The scope is malformed.",
         mend="Ask for one resource a call, as its URI followed by /.default, such as "
         "https://storage.azure.com/.default.",
+    ),
+    "AADSTS1002012": Explanation(
+        cause="The scope does not end in /.default, the only kind that a workload can ask for.",
+        mend="Ask for the resource's URI followed by /.default, such as https://storage.azure.com/.default.",
     ),
     "AADSTS7000112": Explanation(
         cause="The application is disabled in its tenant.",

@@ -94,7 +94,6 @@ def prepare_airflow(variables: dict[str, str], azure: OfflineAzure) -> None:
 
 def run_dag(variables: dict[str, str], azure: OfflineAzure) -> list[str]:
     """Run the example DAG with Airflow, and report what really happened. Return what did not."""
-    assert azure.azurite is not None
     storage = {"blob": azure.azurite.blob_url, "queue": azure.azurite.queue_url, "table": azure.azurite.table_url}
     say(f"Running the DAG {DAG!r} with `airflow dags test`")
     command = [PROGRAM, "dags", "test", DAG, "--conf", json.dumps(storage)]
@@ -116,7 +115,6 @@ def run_dag(variables: dict[str, str], azure: OfflineAzure) -> list[str]:
 
 def not_in_storage(azure: OfflineAzure) -> list[str]:
     """Look into the storage server, past Airflow and this package: what should be there and is not."""
-    assert azure.azurite is not None
     os.environ.update(azure.environment())
     credential = WorkloadIdentityCredential(client_id=IDENTITY.client_id, tenant_id=IDENTITY.tenant_id)
     missing = []
@@ -147,9 +145,7 @@ def print_report(reports: list[dict[str, str]], exchanges: list[Exchange], failu
     made = Counter((exchange.subject, exchange.scope, exchange.error_code or "granted") for exchange in exchanges)
     for (subject, scope, outcome), count in made.items():
         print(f"  {count} x {scope} by {subject}: {outcome}")
-    print(
-        f"Secrets in the connection: none. Its extra is what `az identity create` prints: {', '.join(IDENTITY.as_json())}"
-    )
+    print(f"Secrets in the connection: none. It holds {', '.join(IDENTITY.as_json())}.")
     if failures:
         print("\nFAILED:\n" + "\n".join(f"  - {failure}" for failure in failures))
         print(f"What Airflow said is in {(HOME / 'airflow-dags-test.log').relative_to(ROOT)}")

@@ -1,10 +1,14 @@
-"""One offline Azure for all tests that sign in."""
+"""One offline Azure for all tests that sign in, and one Airflow for all that start its programs."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from airflow_azure_wi import example_dags
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
+from tests.airflow_program import CONNECTION, Airflow, variables_of
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +43,22 @@ def workload(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> OfflineAzu
     for name, value in azure.environment().items():
         monkeypatch.setenv(name, value)
     return azure
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    """An Airflow with a new database, whose DAG folder holds the example DAGs."""
+    airflow = Airflow(variables_of(tmp_path_factory.mktemp("airflow"), Path(example_dags.__file__).parent))
+    airflow.run("db", "migrate")
+    return airflow
+
+
+@pytest.fixture
+def workload_variables(azure: OfflineAzure) -> Callable[..., dict[str, str]]:
+    """Return the environment of a workload that is linked to an identity, with a connection that names it."""
+
+    def variables(**extra: str) -> dict[str, str]:
+        connection = {"conn_type": "azure_workload_identity", "extra": azure.identity_json() | extra}
+        return azure.environment() | {f"AIRFLOW_CONN_{CONNECTION.upper()}": json.dumps(connection)}
+
+    return variables

@@ -48,7 +48,7 @@ class SharedCredential(WorkloadIdentityCredential):
         :param claims: a claims challenge of the service; it always makes a new exchange.
         :param tenant_id: the tenant, where it is another than the identity's.
         :param enable_cae: whether the caller handles continuous access evaluation.
-        :raises TokenExchangeError: if Entra gives no token; it is a ``ClientAuthenticationError`` too.
+        :raises TokenExchangeError: if Entra gives no token.
         :raises FederatedTokenError: if there is no usable federated token.
         """
         info = self._tokens.get(_request(self._identity, scopes, claims, tenant_id, enable_cae))

@@ -5,12 +5,7 @@ import time
 from collections.abc import Collection
 
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
+from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 from azure.identity import WorkloadIdentityCredential
 
 from airflow_azure_wi import federated_token
@@ -34,14 +29,6 @@ _OUTSIDE_ITS_TIME_RANGE = "AADSTS700024"
 
 # What azure-identity raises where an answer is no token response at all.
 _NOT_UNDERSTOOD = (TypeError, ValueError, KeyError, AttributeError)
-
-
-class RefusedExchangeError(TokenExchangeError, ClientAuthenticationError):
-    """A failed exchange, as Azure SDK clients expect to see one."""
-
-    def __init__(self, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class TokenExchange:
@@ -70,7 +57,7 @@ class TokenExchange:
         except FederatedTokenError as error:
             raise FederatedTokenError(f"{self._who()}: {error}") from None
         except (ServiceRequestError, ServiceResponseError) as error:
-            raise RefusedExchangeError(self._unreachable(error, request)) from error
+            raise TokenExchangeError(self._unreachable(error, request)) from error
         except (AzureError, *_NOT_UNDERSTOOD) as error:
             # Not chained: what azure-core prints of it may quote a response with a token in it.
             raise self._refused(error, request, credential.presented) from None
@@ -117,9 +104,7 @@ class TokenExchange:
             "opens TLS, set REQUESTS_CA_BUNDLE to its certificate authority."
         )
 
-    def _refused(
-        self, error: Exception, request: TokenRequest, presented: FederatedToken | None
-    ) -> RefusedExchangeError:
+    def _refused(self, error: Exception, request: TokenRequest, presented: FederatedToken | None) -> TokenExchangeError:
         answer = error.message if isinstance(error, AzureError) else f"{type(error).__name__}: {error}"
         code = entra_error_code(answer)
         explanation = EXPLANATIONS.get(code or "")
@@ -131,7 +116,7 @@ class TokenExchange:
             lines.append(f"Federated token: {presented.described()}, from {str(self._deployment.token_file)!r}.")
         lines.append(f"Next step: {explanation.mend if explanation else _next_step(code, error)}")
         lines.append(f"Answer: {answer}")
-        return RefusedExchangeError("\n".join(lines), code)
+        return TokenExchangeError("\n".join(lines), code)
 
 
 class _FreshAssertionCredential(WorkloadIdentityCredential):

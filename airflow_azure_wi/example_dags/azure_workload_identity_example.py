@@ -72,7 +72,7 @@ def azure_workload_identity_example():
                 service.create_queue(CONTAINER)
             messages = service.get_queue_client(CONTAINER)
             messages.send_message("Hello from a queue")
-            found = messages.receive_message()
+            [found] = messages.receive_messages(max_messages=1)
             messages.delete_message(found)
         return report("QueueServiceClient", f"{CONTAINER}/{found.id}", found.content)
 

@@ -30,7 +30,6 @@ class OfflineAzure:
     :ivar entra: the simulated Entra.
     :ivar cluster: the cluster of the workload.
     :ivar projected_token: the workload's projected token.
-    :ivar azurite: the storage account, or None without storage.
     :ivar identity: the managed identity.
     :raises AzuriteError: on entering, if Azurite cannot be installed or started.
     """
@@ -38,7 +37,6 @@ class OfflineAzure:
     entra: SimulatedEntra
     cluster: Cluster
     projected_token: ProjectedToken
-    azurite: Azurite | None
     identity: ManagedIdentity
 
     def __init__(
@@ -55,6 +53,7 @@ class OfflineAzure:
         self._token_lifetime = token_lifetime
         self._access_token_lifetime = access_token_lifetime
         self.identity = identity or ManagedIdentity()
+        self._azurite: Azurite | None = None
         self._running = ExitStack()
 
     def __enter__(self) -> "OfflineAzure":
@@ -65,6 +64,16 @@ class OfflineAzure:
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
         self._running.close()
+
+    @property
+    def azurite(self) -> Azurite:
+        """The storage account.
+
+        :raises RuntimeError: if it runs without storage.
+        """
+        if self._azurite is None:
+            raise RuntimeError("This OfflineAzure has no storage: it was made with with_storage=False.")
+        return self._azurite
 
     def identity_json(self) -> dict[str, Any]:
         """Return what ``az identity create`` prints about the managed identity."""
@@ -88,12 +97,11 @@ class OfflineAzure:
     def _start(self, running: ExitStack) -> None:
         make_private_directory(self._directory)
         self._certificates = Certificates(self._directory / "certificates")
-        self.azurite = None
         if self._with_storage:
             # First, and awaited last: it takes longer to start than all the rest.
-            self.azurite = Azurite(self._certificates, self._directory / "azurite")
-            running.callback(self.azurite.stop)
-            self.azurite.start()
+            self._azurite = Azurite(self._certificates, self._directory / "azurite")
+            running.callback(self._azurite.stop)
+            self._azurite.start()
         self.cluster = running.enter_context(Cluster(self._certificates))
         self.entra = running.enter_context(
             SimulatedEntra(self._certificates, access_token_lifetime=self._access_token_lifetime)
@@ -105,8 +113,8 @@ class OfflineAzure:
             )
         )
         self.entra.register(self.identity)
-        if self.azurite is not None:
-            self.azurite.wait_until_listening()
+        if self._azurite is not None:
+            self._azurite.wait_until_listening()
 
     def _sign(self) -> str:
         return self.cluster.service_account_token(NAMESPACE, SERVICE_ACCOUNT, lifetime=self._token_lifetime)

@@ -1,86 +1,13 @@
-"""An Airflow as a person has it: its programs, a database, and a connection of our type."""
+"""The Airflow of these tests."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from airflow_azure_wi import example_dags
-from airflow_azure_wi.testing import OfflineAzure
-
-HERE = Path(__file__).parent
-CONNECTION = "azure_wi"
-
-
-@dataclass(frozen=True)
-class Airflow:
-    """Runs Airflow's command line, with a home and a database of its own."""
-
-    variables: dict[str, str]
-
-    def run(self, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run one command; with ``check``, fail the test with all that it said if it fails."""
-        program = str(Path(sys.executable).parent / "airflow")
-        return self._run([program, *arguments], check, variables)
-
-    def rows(self, *arguments: str) -> list[dict[str, Any]]:
-        """Return what a command with ``--output json`` lists; Airflow 3.0 logs on the same stream."""
-        printed = self.run(*arguments, "--output", "json").stdout
-        [table] = [line for line in printed.splitlines() if line.startswith("[{")]
-        return json.loads(table)
-
-    def python(self, script: str, **variables: str) -> str:
-        """Run a script with the same Airflow, and return what it printed."""
-        return self._run([sys.executable, "-c", script], True, variables).stdout
-
-    def _run(self, command: list[str], check: bool, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command, env=self.variables | variables, capture_output=True, text=True, check=False, timeout=180
-        )
-        if check and done.returncode:
-            pytest.fail(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
-        return done
-
-
-def _variables(home: Path, dags: Path) -> dict[str, str]:
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return dict(os.environ) | {
-        "PATH": programs,
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
-        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-    }
-
-
-@pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
-    """An Airflow with a new database, whose DAG folder holds the example DAGs."""
-    airflow = Airflow(_variables(tmp_path_factory.mktemp("airflow"), Path(example_dags.__file__).parent))
-    airflow.run("db", "migrate")
-    return airflow
+from tests.airflow_program import Airflow
 
 
 @pytest.fixture(scope="session")
 def airflow_with_test_dags(airflow: Airflow) -> Airflow:
     """The same Airflow, whose DAG folder holds the DAGs of these tests."""
-    return Airflow(airflow.variables | {"AIRFLOW__CORE__DAGS_FOLDER": str(HERE / "dags")})
-
-
-@pytest.fixture
-def workload_variables(azure: OfflineAzure) -> Callable[..., dict[str, str]]:
-    """Return the environment of a workload that is linked to an identity, with a connection that names it."""
-
-    def variables(**extra: str) -> dict[str, str]:
-        connection = {"conn_type": "azure_workload_identity", "extra": azure.identity_json() | extra}
-        return azure.environment() | {f"AIRFLOW_CONN_{CONNECTION.upper()}": json.dumps(connection)}
-
-    return variables
+    return Airflow(airflow.variables | {"AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent / "dags")})

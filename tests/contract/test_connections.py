@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from airflow_azure_wi.testing import OfflineAzure
-from tests.contract.conftest import CONNECTION, Airflow
+from tests.airflow_program import CONNECTION, Airflow
 
 
 def test_a_connection_made_from_az_identity_json_signs_in(airflow: Airflow, azure: OfflineAzure) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from airflow_azure_wi.testing import OfflineAzure
-from tests.contract.conftest import Airflow
+from tests.airflow_program import Airflow
 
 CLIENTS = {"BlobServiceClient", "aio.BlobServiceClient", "QueueServiceClient", "TableServiceClient", "get_token"}
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from airflow_azure_wi import __version__
-from tests.contract.conftest import Airflow
+from tests.airflow_program import Airflow
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 

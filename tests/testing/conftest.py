@@ -1,34 +1,12 @@
-"""One offline Azure for all of these tests."""
+"""Token requests, made by hand."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
-from token_requests import ASSERTION_TYPE, STORAGE_SCOPE, SUBJECT, RequestToken
 
-from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
-
-
-@pytest.fixture(scope="session")
-def running_azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfflineAzure]:
-    with OfflineAzure(tmp_path_factory.mktemp("offline-azure")) as azure:
-        yield azure
-
-
-@pytest.fixture
-def azure(running_azure: OfflineAzure) -> OfflineAzure:
-    running_azure.entra.clear()
-    return running_azure
-
-
-@pytest.fixture
-def identity(azure: OfflineAzure) -> ManagedIdentity:
-    """A managed identity of this test alone, which trusts the default workload."""
-    identity = ManagedIdentity()
-    identity.add_credential(FederatedIdentityCredential("worker", azure.cluster.issuer, SUBJECT))
-    azure.entra.register(identity)
-    return identity
+from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+from tests.testing.token_requests import ASSERTION_TYPE, STORAGE_SCOPE, RequestToken
 
 
 @pytest.fixture
@@ -49,11 +27,3 @@ def request_token(azure: OfflineAzure, identity: ManagedIdentity) -> RequestToke
         return requests.post(url, data=form, verify=ca_file, timeout=timeout)
 
     return post
-
-
-@pytest.fixture
-def workload(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> OfflineAzure:
-    """This process as the workload: with its environment."""
-    for name, value in azure.environment().items():
-        monkeypatch.setenv(name, value)
-    return azure

@@ -10,9 +10,9 @@ from typing import Any
 import jwt
 import pytest
 import requests
-from token_requests import STORAGE_SCOPE, SUBJECT, RequestToken
 
 from airflow_azure_wi.testing import Certificates, Cluster, ManagedIdentity, OfflineAzure, SimulatedEntra
+from tests.testing.token_requests import STORAGE_SCOPE, SUBJECT, RequestToken
 
 
 def claims_of(response: requests.Response) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 import requests
-from token_requests import RequestToken
 
 from airflow_azure_wi.testing import CloseConnection, Delay, Fault, Hang, ManagedIdentity, OfflineAzure, Refuse, Status
+from tests.testing.token_requests import RequestToken
 
 
 @contextmanager

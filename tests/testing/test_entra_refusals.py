@@ -9,10 +9,10 @@ import jwt
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
-from token_requests import SUBJECT, RequestToken
 
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from airflow_azure_wi.testing.signing import SigningKey
+from tests.testing.token_requests import SUBJECT, RequestToken
 
 
 def assert_refused(response: requests.Response, code: str, error: str, status: int, message: str) -> None:

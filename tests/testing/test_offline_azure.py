@@ -64,7 +64,8 @@ def test_identity_trusts_the_default_workload(azure: OfflineAzure) -> None:
 
 def test_without_storage(tmp_path: Path) -> None:
     with OfflineAzure(tmp_path / "azure", with_storage=False) as azure:
-        assert azure.azurite is None
+        with pytest.raises(RuntimeError, match="with_storage=False"):
+            _ = azure.azurite
 
 
 def test_token_lifetime(tmp_path: Path) -> None:
@@ -114,7 +115,6 @@ def test_everything_is_torn_down_when_the_body_raises(tmp_path: Path) -> None:
     urls: list[str] = []
 
     def body(azure: OfflineAzure) -> None:
-        assert azure.azurite
         urls.extend([*urls_of(azure), azure.azurite.blob_url, azure.azurite.queue_url, azure.azurite.table_url])
         assert not any(port_is_free(url) for url in urls)
         raise ZeroDivisionError

@@ -5,9 +5,9 @@ import time
 import jwt
 import pytest
 import requests
-from token_requests import SUBJECT
 
 from airflow_azure_wi.testing import OfflineAzure
+from tests.testing.token_requests import SUBJECT
 
 
 def test_token_has_the_shape_of_a_service_account_token(azure: OfflineAzure) -> None:

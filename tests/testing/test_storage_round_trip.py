@@ -12,9 +12,9 @@ from azure.data.tables import TableServiceClient
 from azure.identity import WorkloadIdentityCredential
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
-from token_requests import STORAGE_SCOPE
 
 from airflow_azure_wi.testing import Azurite, OfflineAzure, Refuse
+from tests.testing.token_requests import STORAGE_SCOPE
 
 
 @pytest.fixture
