@@ -3,64 +3,95 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from airflow_azure_wi.clouds import Cloud
 from airflow_azure_wi.errors import DeploymentError
 
 CONFIG_SECTION = "azure_workload_identity"
-TOKEN_FILE_OPTION = "federated_token_file"
 
 # Where the AKS webhook projects it:
 # https://azure.github.io/azure-workload-identity/docs/installation/mutating-admission-webhook.html
 STANDARD_TOKEN_FILE = "/var/run/secrets/azure/tokens/azure-identity-token"
 
 
+class Options(NamedTuple):
+    """The options of the section ``[azure_workload_identity]``, as texts; empty ones are not set.
+
+    :param federated_token_file: the federated token's file, where AZURE_FEDERATED_TOKEN_FILE does not name it.
+    :param token_cache: ``memory`` or ``disk``.
+    :param token_cache_folder: the folder for ``disk``.
+    :param identity_binding: whether to exchange tokens through the proxy of AKS identity bindings.
+    """
+
+    federated_token_file: str = ""
+    token_cache: str = ""
+    token_cache_folder: str = ""
+    identity_binding: str = ""
+
+
 @dataclass(frozen=True)
 class Deployment:
-    """The file that holds the federated token and the host that it is sent to.
+    """The file that holds the federated token, the host that it is sent to, and what is kept in between.
 
     :param token_file: the federated token's file.
     :param token_file_named_by: what named that file, for messages.
     :param authority_host: the https URL to send the token to, or None for that of the identity's cloud.
+    :param token_cache_folder: the folder in which the processes of a machine share access tokens, or None to keep
+        them in the memory of each.
+    :param identity_binding: whether to go through the proxy of AKS identity bindings.
     """
 
     token_file: Path
     token_file_named_by: str
     authority_host: str | None = None
+    token_cache_folder: Path | None = None
+    identity_binding: bool = False
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], configured_token_file: str | None = None) -> "Deployment":
+    def of(cls, environment: Mapping[str, str], options: Options | None = None) -> "Deployment":
         """Read the deployment from its environment variables and Airflow's configuration.
 
         :param environment: AZURE_FEDERATED_TOKEN_FILE and AZURE_AUTHORITY_HOST are read from it.
-        :param configured_token_file: ``[azure_workload_identity] federated_token_file``, used where
-            AZURE_FEDERATED_TOKEN_FILE is not set. Without both, the AKS webhook's standard path it is.
-        :raises DeploymentError: if AZURE_AUTHORITY_HOST is not an https host.
+        :param options: Airflow's configuration. Its ``federated_token_file`` is used where
+            AZURE_FEDERATED_TOKEN_FILE is not set; without both, the AKS webhook's standard path is.
+        :raises DeploymentError: names everything that is wrong, at once.
         """
-        token_file, named_by = _token_file(environment, configured_token_file)
-        return cls(Path(token_file), named_by, _authority_host(environment.get("AZURE_AUTHORITY_HOST", "")))
+        options = options or Options()
+        token_file, named_by = _token_file(environment, options.federated_token_file)
+        problems: list[str] = []
+        deployment = cls(
+            Path(token_file),
+            named_by,
+            _authority_host(environment.get("AZURE_AUTHORITY_HOST", ""), problems),
+            _token_cache_folder(options, problems),
+            _identity_binding(options.identity_binding, problems),
+        )
+        if problems:
+            raise DeploymentError("\n".join(problems))
+        return deployment
 
     def authority_host_for(self, cloud: Cloud) -> str:
         """Return the https URL, without a trailing slash, that exchanges tokens for identities of a cloud."""
         return self.authority_host or cloud.authority_host
 
 
-def _token_file(environment: Mapping[str, str], configured: str | None) -> tuple[str, str]:
+def _token_file(environment: Mapping[str, str], configured: str) -> tuple[str, str]:
     if from_environment := environment.get("AZURE_FEDERATED_TOKEN_FILE", "").strip():
         return from_environment, "the environment variable AZURE_FEDERATED_TOKEN_FILE"
-    if configured and configured.strip():
-        return configured.strip(), f"the option [{CONFIG_SECTION}] {TOKEN_FILE_OPTION} of Airflow's configuration"
+    if configured.strip():
+        return configured.strip(), f"{_option('federated_token_file')} of Airflow's configuration"
     return STANDARD_TOKEN_FILE, "the standard path of the AKS webhook, as AZURE_FEDERATED_TOKEN_FILE is not set"
 
 
-def _authority_host(value: str) -> str | None:
+def _authority_host(value: str, problems: list[str]) -> str | None:
     value = value.strip()
     if not value:
         return None
     url = value if "://" in value else f"https://{value}"
     if not _is_https_host(url):
-        raise DeploymentError(
+        problems.append(
             f"The environment variable AZURE_AUTHORITY_HOST is {value!r}, expected an https URL of a host such as "
             "https://login.microsoftonline.com/. Correct it in the deployment, or unset it to use the authority host "
             "of the connection's cloud."
@@ -76,3 +107,28 @@ def _is_https_host(url: str) -> bool:
         return False
     is_plain_host = bool(parts.hostname) and "@" not in parts.netloc and not parts.query and not parts.fragment
     return parts.scheme == "https" and is_plain_host and not any(map(str.isspace, url))
+
+
+def _token_cache_folder(options: Options, problems: list[str]) -> Path | None:
+    kind, folder = options.token_cache.strip().lower(), options.token_cache_folder.strip()
+    if kind not in {"", "memory", "disk"}:
+        problems.append(f"{_option('token_cache')} is {options.token_cache!r}, expected memory or disk.")
+    if kind != "disk":
+        return None
+    if not Path(folder).is_absolute():
+        problems.append(
+            f"{_option('token_cache_folder')} is {folder!r}, expected the absolute path of a folder in memory, such "
+            f"as /run/airflow-azure-wi, because {_option('token_cache')} is disk."
+        )
+    return Path(folder)
+
+
+def _identity_binding(value: str, problems: list[str]) -> bool:
+    word = value.strip().lower()
+    if word not in {"", "true", "false", "1", "0", "t", "f"}:
+        problems.append(f"{_option('identity_binding')} is {value!r}, expected True or False.")
+    return word in {"true", "1", "t"}
+
+
+def _option(name: str) -> str:
+    return f"[{CONFIG_SECTION}] {name}"

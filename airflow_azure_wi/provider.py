@@ -43,6 +43,44 @@ FORM_BEHAVIOUR: dict[str, Any] = {
 }
 
 
+CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
+    "federated_token_file": {
+        "description": "The file that the federated token is projected into, used where the environment variable "
+        "AZURE_FEDERATED_TOKEN_FILE is not set. When empty, it is the path that the AKS webhook projects to.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/var/run/secrets/azure/tokens/azure-identity-token",
+        "default": "",
+    },
+    "token_cache": {
+        "description": "Where access tokens are kept until they expire: `memory`, for each process its own, or "
+        "`disk`, for all processes of a machine that run as the same user. On disk they are plain files that only "
+        "that user can read, and whoever reads them is the identity until they expire.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "disk",
+        "default": "memory",
+    },
+    "token_cache_folder": {
+        "description": "The folder for `token_cache = disk`, which is made with mode 0700. It should be in memory: "
+        "in Kubernetes an emptyDir with medium Memory, elsewhere a folder on a tmpfs.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/run/airflow-azure-wi",
+        "default": "",
+    },
+    "identity_binding": {
+        "description": "Whether to exchange tokens through the proxy of AKS identity bindings, by which one managed "
+        "identity serves any number of clusters. AKS says where it is, in AZURE_KUBERNETES_TOKEN_PROXY. Needs "
+        "azure-identity 1.27 or later.",
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": "True",
+        "default": "False",
+    },
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider info: https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html."""
     return {
@@ -60,18 +98,8 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "config": {
             "azure_workload_identity": {
-                "description": "Where workload identity finds what the deployment provides.",
-                "options": {
-                    "federated_token_file": {
-                        "description": "The file that the federated token is projected into, used where the "
-                        "environment variable AZURE_FEDERATED_TOKEN_FILE is not set. When empty, it is the path "
-                        "that the AKS webhook projects to.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "/var/run/secrets/azure/tokens/azure-identity-token",
-                        "default": "",
-                    },
-                },
+                "description": "Where workload identity finds what the deployment provides, and what it keeps.",
+                "options": CONFIG_OPTIONS,
             },
         },
     }

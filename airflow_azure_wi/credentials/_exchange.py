@@ -1,19 +1,26 @@
 """The token exchange: a federated token, read afresh, for an access token of a managed identity."""
 
 import logging
+import os
 import time
 from collections.abc import Collection
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 from azure.identity import WorkloadIdentityCredential
 
 from airflow_azure_wi import federated_token
+from airflow_azure_wi.credentials import _identity_binding as identity_binding
 from airflow_azure_wi.credentials._sharing import TokenRequest
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import EXPLANATIONS, FederatedTokenError, TokenExchangeError, entra_error_code
 from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.identity import WorkloadIdentity
+
+if TYPE_CHECKING:
+    from airflow_azure_wi.credentials._disk import DiskCache
 
 logger = logging.getLogger(__name__)
 
@@ -43,28 +50,31 @@ class TokenExchange:
         self._identity = identity
         self._deployment = deployment
         self._users = users
-        self._credential: _FreshAssertionCredential | None = None
+        self._means: _Means | None = None
 
     def __call__(self, request: TokenRequest) -> AccessTokenInfo:
         """Get a new access token; blocks for the time of the exchange.
 
         :raises TokenExchangeError: if Entra refuses, cannot be reached or cannot be understood.
         :raises FederatedTokenError: if there is no usable federated token.
+        :raises DeploymentError: if identity bindings are asked for and cannot be used.
         """
-        credential = self._credential = self._credential or _FreshAssertionCredential(self._identity, self._deployment)
+        means = self._means = self._means or _Means.of(self._identity, self._deployment)
         try:
-            return self._with_retries(credential, request)
+            with means.disk.exclusively(request) if means.disk else nullcontext():
+                # azure-identity looks into the cache first, where another process may just have left the token.
+                return self._with_retries(means.credential, request)
         except FederatedTokenError as error:
             raise FederatedTokenError(f"{self._who()}: {error}") from None
         except (ServiceRequestError, ServiceResponseError) as error:
             raise TokenExchangeError(self._unreachable(error, request)) from error
         except (AzureError, *_NOT_UNDERSTOOD) as error:
             # Not chained: what azure-core prints of it may quote a response with a token in it.
-            raise self._refused(error, request, credential.presented) from None
+            raise self._refused(error, request, means.credential.presented) from None
 
     def start_over(self) -> None:
         """Drop the HTTP session: after a fork, its sockets are the parent's."""
-        self._credential = None
+        self._means = None
 
     def _with_retries(self, credential: "_FreshAssertionCredential", request: TokenRequest) -> AccessTokenInfo:
         """Exchange, more than once where that may help, reading the federated token anew each time."""
@@ -119,6 +129,23 @@ class TokenExchange:
         return TokenExchangeError("\n".join(lines), code)
 
 
+class _Means(NamedTuple):
+    """What exchanges are made with, in one process."""
+
+    credential: "_FreshAssertionCredential"
+    disk: "DiskCache | None"
+
+    @classmethod
+    def of(cls, identity: WorkloadIdentity, deployment: Deployment) -> "_Means":
+        if deployment.token_cache_folder is None:
+            return cls(_FreshAssertionCredential(identity, deployment), None)
+        from airflow_azure_wi.credentials._disk import DiskCache
+
+        authority = deployment.authority_host_for(identity.cloud)
+        disk = DiskCache(deployment.token_cache_folder, f"{identity.client_id}|{identity.tenant_id}|{authority}")
+        return cls(_FreshAssertionCredential(identity, deployment, **disk.token_caches()), disk)
+
+
 class _FreshAssertionCredential(WorkloadIdentityCredential):
     """azure-identity's credential, but with a client assertion that is read from the file for every exchange.
 
@@ -126,7 +153,9 @@ class _FreshAssertionCredential(WorkloadIdentityCredential):
     https://github.com/Azure/azure-sdk-for-python/issues/44488.
     """
 
-    def __init__(self, identity: WorkloadIdentity, deployment: Deployment) -> None:
+    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, **caches: Any) -> None:
+        if deployment.identity_binding:
+            identity_binding.check(os.environ)
         super().__init__(
             tenant_id=identity.tenant_id,
             client_id=identity.client_id,
@@ -137,6 +166,8 @@ class _FreshAssertionCredential(WorkloadIdentityCredential):
             # A repeated request would present the assertion again, rotated or not, and wait for as long as a
             # Retry-After says. TokenExchange repeats whole exchanges instead.
             retry_total=0,
+            **({"enable_azure_proxy": True} if deployment.identity_binding else {}),
+            **caches,
         )
         self._deployment = deployment
         self.presented: FederatedToken | None = None

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from azure.identity import WorkloadIdentityCredential
     from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
 
-    from airflow_azure_wi.deployment import Deployment
     from airflow_azure_wi.identity import WorkloadIdentity
 
 Client = TypeVar("Client")
@@ -73,11 +72,12 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         It is shared with all who use the same identity in this process; closing it does nothing.
 
         :raises IdentityError: if the connection does not describe a workload identity.
-        :raises DeploymentError: if AZURE_AUTHORITY_HOST is not an https host.
+        :raises DeploymentError: if what the deployment says cannot be used.
         """
         from airflow_azure_wi.credentials import credential_for
+        from airflow_azure_wi.hooks.configuration import deployment
 
-        return credential_for(self.get_identity(), self._deployment(), used_by=self._name())
+        return credential_for(self.get_identity(), deployment(), used_by=self._name())
 
     def get_async_credential(self) -> "AsyncWorkloadIdentityCredential":
         """Return the credential for asynchronous clients; it shares its access tokens with the synchronous one.
@@ -85,8 +85,9 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         In a trigger or an asynchronous task, ``await`` :meth:`aget_credential` instead.
         """
         from airflow_azure_wi.credentials import async_credential_for
+        from airflow_azure_wi.hooks.configuration import deployment
 
-        return async_credential_for(self.get_identity(), self._deployment(), used_by=self._name())
+        return async_credential_for(self.get_identity(), deployment(), used_by=self._name())
 
     async def aget_credential(self) -> "AsyncWorkloadIdentityCredential":
         """Return what :meth:`get_async_credential` does, reading the connection without blocking the event loop."""
@@ -147,12 +148,14 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         They name ids, a path and a host: nothing in them is secret. The variables are those of azure-identity's
         ``EnvironmentVariables`` in every language.
         """
-        identity, deployment = self.get_identity(), self._deployment()
+        from airflow_azure_wi.hooks.configuration import deployment
+
+        identity, here = self.get_identity(), deployment()
         variables = {
             "AZURE_CLIENT_ID": identity.client_id,
             "AZURE_TENANT_ID": identity.tenant_id,
-            "AZURE_FEDERATED_TOKEN_FILE": str(deployment.token_file),
-            "AZURE_AUTHORITY_HOST": deployment.authority_host_for(identity.cloud),
+            "AZURE_FEDERATED_TOKEN_FILE": str(here.token_file),
+            "AZURE_AUTHORITY_HOST": here.authority_host_for(identity.cloud),
         }
         if identity.subscription_id:
             variables["AZURE_SUBSCRIPTION_ID"] = identity.subscription_id
@@ -193,11 +196,6 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         return WorkloadIdentity.from_extra(
             connection.extra, login=connection.login, source=self._name(), environment=os.environ
         )
-
-    def _deployment(self) -> "Deployment":
-        from airflow_azure_wi.deployment import CONFIG_SECTION, TOKEN_FILE_OPTION, Deployment
-
-        return Deployment.of(os.environ, airflow_compat.configured(CONFIG_SECTION, TOKEN_FILE_OPTION))
 
     def _name(self) -> str:
         return f"connection {self.conn_id!r}"

@@ -64,8 +64,7 @@ def test_identity_trusts_the_default_workload(azure: OfflineAzure) -> None:
 
 def test_without_storage(tmp_path: Path) -> None:
     with OfflineAzure(tmp_path / "azure", with_storage=False) as azure:
-        with pytest.raises(RuntimeError, match="with_storage=False"):
-            _ = azure.azurite
+        pytest.raises(RuntimeError, lambda: azure.azurite).match("with_storage=False")
 
 
 def test_token_lifetime(tmp_path: Path) -> None:

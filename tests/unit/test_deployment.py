@@ -3,24 +3,24 @@ from pathlib import Path
 import pytest
 
 from airflow_azure_wi.clouds import PUBLIC, US_GOVERNMENT
-from airflow_azure_wi.deployment import STANDARD_TOKEN_FILE, Deployment
+from airflow_azure_wi.deployment import STANDARD_TOKEN_FILE, Deployment, Options
 from airflow_azure_wi.errors import DeploymentError
 
 
 def test_the_environment_names_the_token_file_before_the_configuration() -> None:
-    deployment = Deployment.of({"AZURE_FEDERATED_TOKEN_FILE": "/from/environment"}, "/from/configuration")
+    deployment = Deployment.of({"AZURE_FEDERATED_TOKEN_FILE": "/from/environment"}, Options("/from/configuration"))
     assert deployment.token_file == Path("/from/environment")
     assert "AZURE_FEDERATED_TOKEN_FILE" in deployment.token_file_named_by
 
 
 def test_the_configuration_names_the_token_file_before_the_standard_path() -> None:
-    deployment = Deployment.of({"AZURE_FEDERATED_TOKEN_FILE": " "}, "/from/configuration")
+    deployment = Deployment.of({"AZURE_FEDERATED_TOKEN_FILE": " "}, Options("/from/configuration"))
     assert deployment.token_file == Path("/from/configuration")
     assert "[azure_workload_identity] federated_token_file" in deployment.token_file_named_by
 
 
 def test_the_standard_path_is_that_of_the_webhook() -> None:
-    assert Deployment.of({}, "").token_file == Path(STANDARD_TOKEN_FILE)
+    assert Deployment.of({}).token_file == Path(STANDARD_TOKEN_FILE)
 
 
 def test_the_authority_is_that_of_the_cloud_unless_the_environment_names_one() -> None:
@@ -50,3 +50,31 @@ def test_an_authority_may_be_a_bare_host() -> None:
 def test_a_federated_token_goes_to_https_hosts_only(host: str) -> None:
     with pytest.raises(DeploymentError, match=r"AZURE_AUTHORITY_HOST is .*expected an https URL"):
         Deployment.of({"AZURE_AUTHORITY_HOST": host})
+
+
+def test_access_tokens_stay_in_memory_unless_a_folder_is_chosen() -> None:
+    assert Deployment.of({}).token_cache_folder is None
+    assert Deployment.of({}, Options(token_cache="memory", token_cache_folder="/ignored")).token_cache_folder is None
+    on_disk = Deployment.of({}, Options(token_cache="disk", token_cache_folder="/dev/shm/tokens"))
+    assert on_disk.token_cache_folder == Path("/dev/shm/tokens")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", False), ("False", False), ("True", True), ("1", True)])
+def test_identity_binding_is_off_unless_switched_on(value: str, expected: bool) -> None:
+    assert Deployment.of({}, Options(identity_binding=value)).identity_binding is expected
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    options = Options(token_cache="redis", identity_binding="maybe")
+    with pytest.raises(DeploymentError) as caught:
+        Deployment.of({"AZURE_AUTHORITY_HOST": "http://x"}, options)
+    message = str(caught.value)
+    assert "AZURE_AUTHORITY_HOST is 'http://x'" in message
+    assert "[azure_workload_identity] token_cache is 'redis', expected memory or disk" in message
+    assert "[azure_workload_identity] identity_binding is 'maybe', expected True or False" in message
+
+
+@pytest.mark.parametrize("folder", ["", "relative/path"])
+def test_a_cache_on_disk_wants_an_absolute_folder(folder: str) -> None:
+    with pytest.raises(DeploymentError, match=r"token_cache_folder is .*expected the absolute path"):
+        Deployment.of({}, Options(token_cache="disk", token_cache_folder=folder))
