@@ -1,6 +1,8 @@
 """Where Airflow's versions differ, and nowhere else."""
 
+from functools import cache
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ def configured(section: str, option: str) -> str:
 
 def mask_secret(secret: str) -> None:
     """Keep a secret out of the task's logs."""
-    _masker().mask_secret(secret)
+    if _is_airflow_3_0():
+        _mask_secret_in_3_0(secret)
+    else:
+        _masker().mask_secret(secret)
 
 
 async def amask_secret(secret: str) -> None:
@@ -49,6 +54,28 @@ async def aget_connection(hook: Any, conn_id: str) -> Any:
 def _masker() -> Any:
     # Airflow 3.0 and later; 2.11.
     return _module("airflow.sdk.log", "airflow.utils.log.secrets_masker")
+
+
+@cache
+def _is_airflow_3_0() -> bool:
+    return version("apache-airflow").startswith("3.0.")
+
+
+class _Unprinted(str):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def _mask_secret_in_3_0(secret: str) -> None:
+    """Do what Airflow 3.0 does, whose ``dags test`` prints each message to the supervisor, this one included."""
+    from airflow.sdk.execution_time import secrets_masker, task_runner
+    from airflow.sdk.execution_time.comms import MaskSecret
+
+    secrets_masker._secrets_masker().add_mask(secret)
+    if comms := getattr(task_runner, "SUPERVISOR_COMMS", None):
+        comms.send(MaskSecret.model_construct(value=_Unprinted(secret), name=None, type="MaskSecret"))
 
 
 def _module(newer: str, older: str) -> Any:
