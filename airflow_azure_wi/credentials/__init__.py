@@ -3,15 +3,21 @@
 Importing this package imports nothing of Azure; building the first credential does.
 """
 
+import os
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 
 if TYPE_CHECKING:
-    from airflow_azure_wi.credentials._azure import AsyncSharedCredential, SharedCredential
+    from azure.core.credentials import AccessTokenInfo
+
+    from airflow_azure_wi.credentials._async import AsyncSharedCredential
+    from airflow_azure_wi.credentials._sharing import SharedTokens
+    from airflow_azure_wi.credentials._sync import SharedCredential
 
 __all__ = ["async_credential_for", "credential_for"]
 
@@ -23,7 +29,7 @@ def credential_for(identity: WorkloadIdentity, deployment: Deployment, *, used_b
     :param deployment: where the federated token is and where it is sent.
     :param used_by: who asks, as messages shall name it, such as ``connection 'azure_wi'``.
     """
-    return _pair_for(identity, deployment, used_by).sync
+    return _credentials_of(identity, deployment, used_by).sync
 
 
 def async_credential_for(
@@ -33,47 +39,53 @@ def async_credential_for(
 
     It belongs to no event loop, and may be used in several, one after the other or at once.
     """
-    return _pair_for(identity, deployment, used_by).asynchronous
+    return _credentials_of(identity, deployment, used_by).asynchronous
 
 
-@dataclass(frozen=True)
-class _Pair:
-    sync: "SharedCredential"
-    asynchronous: "AsyncSharedCredential"
-    users: dict[str, None]
+class _Credentials:
+    """The two credentials of one identity in one deployment, each built when it is first asked for."""
+
+    def __init__(self, identity: WorkloadIdentity, deployment: Deployment) -> None:
+        self._who_and_where = (identity, deployment)
+        self.users: dict[str, None] = {}
+
+    @cached_property
+    def tokens(self) -> "SharedTokens[AccessTokenInfo]":
+        from airflow_azure_wi.credentials._exchange import TokenExchange
+        from airflow_azure_wi.credentials._sharing import SharedTokens
+
+        return SharedTokens(TokenExchange(*self._who_and_where, self.users))
+
+    @cached_property
+    def sync(self) -> "SharedCredential":
+        from airflow_azure_wi.credentials._sync import SharedCredential
+
+        return SharedCredential(*self._who_and_where, self.tokens)
+
+    @cached_property
+    def asynchronous(self) -> "AsyncSharedCredential":
+        from airflow_azure_wi.credentials._async import AsyncSharedCredential
+
+        return AsyncSharedCredential(*self._who_and_where, self.tokens)
 
 
-@dataclass
-class _Registry:
-    """The credentials of this process, by who and where."""
-
-    pairs: dict[tuple[WorkloadIdentity, Deployment], _Pair] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def pair(self, identity: WorkloadIdentity, deployment: Deployment) -> _Pair:
-        key = (replace(identity, subscription_id=None), deployment)
-        with self.lock:
-            if key not in self.pairs:
-                self.pairs[key] = _build(*key)
-            return self.pairs[key]
+_built: dict[tuple[WorkloadIdentity, Deployment], _Credentials] = {}
+_lock = threading.RLock()
 
 
-def _build(identity: WorkloadIdentity, deployment: Deployment) -> _Pair:
-    from airflow_azure_wi.credentials._azure import AsyncSharedCredential, SharedCredential
-    from airflow_azure_wi.credentials._exchange import TokenExchange
-    from airflow_azure_wi.credentials._sharing import SharedTokens
-
-    users: dict[str, None] = {}
-    tokens = SharedTokens(TokenExchange(identity, deployment, users))
-    return _Pair(
-        SharedCredential(identity, deployment, tokens), AsyncSharedCredential(identity, deployment, tokens), users
-    )
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603 - a thread that held it does not exist in the child of a fork
+    _lock = threading.RLock()
 
 
-_registry = _Registry()
+os.register_at_fork(after_in_child=_renew_lock)
 
 
-def _pair_for(identity: WorkloadIdentity, deployment: Deployment, used_by: str) -> _Pair:
-    pair = _registry.pair(identity, deployment)
-    pair.users[used_by] = None
-    return pair
+def _credentials_of(identity: WorkloadIdentity, deployment: Deployment, used_by: str) -> _Credentials:
+    key = (replace(identity, subscription_id=None), deployment)
+    with _lock:
+        if key not in _built:
+            _built[key] = _Credentials(*key)
+        credentials = _built[key]
+        credentials.users[used_by] = None
+        return credentials

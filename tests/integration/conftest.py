@@ -5,7 +5,8 @@ import os
 import pytest
 
 from airflow_azure_wi.credentials import async_credential_for, credential_for
-from airflow_azure_wi.credentials._azure import AsyncSharedCredential, SharedCredential
+from airflow_azure_wi.credentials._async import AsyncSharedCredential
+from airflow_azure_wi.credentials._sync import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure

@@ -35,6 +35,17 @@ def test_the_credentials_load_azure_only_when_one_is_built() -> None:
     assert heavy(modules_after("import airflow_azure_wi.credentials")) == []
 
 
+def test_a_synchronous_credential_does_not_load_the_asynchronous_half() -> None:
+    modules = modules_after("""
+from airflow_azure_wi.credentials import credential_for
+from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.identity import WorkloadIdentity
+credential_for(WorkloadIdentity("client", "tenant"), Deployment.of({}), used_by="a test")
+""")
+    assert "azure.identity" in modules
+    assert modules.isdisjoint({"azure.identity.aio", "aiohttp", "msal_extensions"})
+
+
 IMPORT_HOOK = """
 import json, sys, time
 from airflow.sdk import BaseHook

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from airflow_azure_wi.credentials import _disk, credential_for
-from airflow_azure_wi.credentials._azure import SharedCredential
 from airflow_azure_wi.credentials._sharing import TokenRequest
+from airflow_azure_wi.credentials._sync import SharedCredential
 from airflow_azure_wi.deployment import Deployment, Options
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import OfflineAzure, Refuse

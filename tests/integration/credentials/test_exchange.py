@@ -8,7 +8,7 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from airflow_azure_wi.credentials import _exchange, credential_for
-from airflow_azure_wi.credentials._azure import SharedCredential
+from airflow_azure_wi.credentials._sync import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import EXPLANATIONS, FederatedTokenError, TokenExchangeError
 from airflow_azure_wi.federated_token import unverified_claims

@@ -1,0 +1,72 @@
+"""The credential: azure-identity's type, handing out the tokens that this process shares.
+
+Importing this module imports azure-identity, so nothing does before a credential is built.
+"""
+
+from typing import Any
+
+from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+from azure.identity import WorkloadIdentityCredential
+
+from airflow_azure_wi.credentials._requests import arguments_of, known_options, request_of
+from airflow_azure_wi.credentials._sharing import SharedTokens
+from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.identity import WorkloadIdentity
+
+
+class SharedCredential(WorkloadIdentityCredential):
+    """A ``WorkloadIdentityCredential`` whose access tokens everyone in the process shares.
+
+    Closing it, or leaving a ``with`` block, does not end it: others may be using it. Pickled, it is ids, a path and
+    a host, and no token.
+    """
+
+    def __init__(
+        self, identity: WorkloadIdentity, deployment: Deployment, tokens: SharedTokens[AccessTokenInfo]
+    ) -> None:
+        super().__init__(**arguments_of(identity, deployment))
+        self._identity = identity
+        self._deployment = deployment
+        self._tokens = tokens
+
+    def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,
+        **_: Any,
+    ) -> AccessToken:
+        """Return an access token, through at most one exchange at a time for all who ask for the same.
+
+        :param scopes: the scopes, such as ``https://storage.azure.com/.default``; at least one.
+        :param claims: a claims challenge of the service; it always makes a new exchange.
+        :param tenant_id: the tenant, where it is another than the identity's.
+        :param enable_cae: whether the caller handles continuous access evaluation.
+        :raises TokenExchangeError: if Entra gives no token.
+        :raises FederatedTokenError: if there is no usable federated token.
+        """
+        info = self._tokens.get(request_of(self._identity, scopes, claims, tenant_id, enable_cae))
+        return AccessToken(info.token, info.expires_on)
+
+    def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """Return an access token with all that Entra says of it; otherwise as :meth:`get_token`."""
+        return self._tokens.get(request_of(self._identity, scopes, **known_options(options)))
+
+    def close(self) -> None:
+        """Leave it open for the others who use it."""
+
+    def __enter__(self) -> "SharedCredential":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self._identity, self._deployment)
+
+
+def _unpickled(identity: WorkloadIdentity, deployment: Deployment) -> SharedCredential:
+    from airflow_azure_wi.credentials import credential_for
+
+    return credential_for(identity, deployment, used_by="an unpickled credential")
