@@ -8,7 +8,7 @@ from typing import Any
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 from azure.identity.aio import WorkloadIdentityCredential
 
-from airflow_azure_wi.credentials._requests import arguments_of, known_options, request_of
+from airflow_azure_wi.credentials._requests import known_options, request_of
 from airflow_azure_wi.credentials._sharing import SharedTokens
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
@@ -24,7 +24,7 @@ class AsyncSharedCredential(WorkloadIdentityCredential):
     def __init__(
         self, identity: WorkloadIdentity, deployment: Deployment, tokens: SharedTokens[AccessTokenInfo]
     ) -> None:
-        super().__init__(**arguments_of(identity, deployment))
+        # Not super().__init__(): it would build a second HTTP pipeline, which is never used. Exchanges have their own.
         self._identity = identity
         self._deployment = deployment
         self._tokens = tokens

@@ -13,7 +13,6 @@ from azure.identity import WorkloadIdentityCredential
 
 from airflow_azure_wi import federated_token
 from airflow_azure_wi.credentials import _identity_binding as identity_binding
-from airflow_azure_wi.credentials._requests import arguments_of
 from airflow_azure_wi.credentials._sharing import TokenRequest
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import EXPLANATIONS, FederatedTokenError, TokenExchangeError, entra_error_code
@@ -154,18 +153,21 @@ class _FreshAssertionCredential(WorkloadIdentityCredential):
     https://github.com/Azure/azure-sdk-for-python/issues/44488.
     """
 
-    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, **caches: Any) -> None:
-        arguments = arguments_of(identity, deployment) | caches
+    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, **options: Any) -> None:
         if deployment.identity_binding:
             identity_binding.check(os.environ)
-            arguments["enable_azure_proxy"] = True
+            options["enable_azure_proxy"] = True
         super().__init__(
+            tenant_id=identity.tenant_id,
+            client_id=identity.client_id,
+            token_file_path=str(deployment.token_file),
+            authority=deployment.authority_host_for(identity.cloud),
             connection_timeout=CONNECTION_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
             # A repeated request would present the assertion again, rotated or not, and wait for as long as a
             # Retry-After says. TokenExchange repeats whole exchanges instead.
             retry_total=0,
-            **arguments,
+            **options,
         )
         self._deployment = deployment
         self.presented: FederatedToken | None = None

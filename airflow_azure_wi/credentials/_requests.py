@@ -1,22 +1,11 @@
-"""What azure-identity's credentials are built from, and what a call of theirs asks for."""
+"""What a call of ``get_token`` or ``get_token_info`` asks for."""
 
 from typing import Any
 
 from azure.core.credentials import TokenRequestOptions
 
 from airflow_azure_wi.credentials._sharing import TokenRequest
-from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
-
-
-def arguments_of(identity: WorkloadIdentity, deployment: Deployment) -> dict[str, Any]:
-    """Return what a ``WorkloadIdentityCredential`` is built from."""
-    return {
-        "tenant_id": identity.tenant_id,
-        "client_id": identity.client_id,
-        "token_file_path": str(deployment.token_file),
-        "authority": deployment.authority_host_for(identity.cloud),
-    }
 
 
 def request_of(

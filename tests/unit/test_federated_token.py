@@ -108,6 +108,10 @@ def test_a_file_that_appears_a_moment_later_is_read(tmp_path: Path) -> None:
     assert federated_token.read(file, named_by=NAMED_BY).value == signed()
 
 
+def test_a_time_beyond_all_measure_is_no_time() -> None:
+    assert FederatedToken.parse(signed(exp=10**400), source="x").expires_at is None
+
+
 @given(text=st.text())
 def test_any_text_is_a_token_or_the_one_error(text: str) -> None:
     with suppress(FederatedTokenError):

@@ -1,0 +1,156 @@
+"""The bench itself, which `dev/bench` runs in the environment that it made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from _bench_scenarios import COLD_ROUNDS
+from _bench_soak import soak
+
+from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
+
+CONTENDERS = ("ours", "raw", "stock")
+SCENARIOS = {"threads": "50 threads, cold", "coroutines": "200 coroutines, cold", "hooks": "20 hooks, 5 scopes"}
+HOOKS = {
+    "ours": "airflow_azure_wi.hooks.azure_workload_identity",
+    "raw": "azure.identity",
+    "stock": "airflow.providers.microsoft.azure.hooks.base_azure",
+}
+
+
+class Bench:
+    """Runs scenarios in processes of their own, against one simulated Entra, and collects rows of a table."""
+
+    def __init__(self, azure: OfflineAzure, home: Path) -> None:
+        self.azure = azure
+        self.home = home
+        self.rows: list[dict[str, Any]] = []
+
+    def identity(self) -> ManagedIdentity:
+        """Register a new identity that trusts the workload: nobody holds tokens of it."""
+        [trusted] = self.azure.identity.federated_credentials
+        identity = ManagedIdentity(tenant_id=self.azure.identity.tenant_id)
+        identity.add_credential(FederatedIdentityCredential("worker", trusted.issuer, trusted.subject))
+        self.azure.entra.register(identity)
+        return identity
+
+    def variables(self, **more: str) -> dict[str, str]:
+        """The environment of a workload with an identity of its own."""
+        identity = self.identity()
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AZURE_"))}
+        ids = {"AZURE_CLIENT_ID": identity.client_id, "AZURE_TENANT_ID": identity.tenant_id}
+        return own | self.azure.environment() | ids | {"AIRFLOW_HOME": str(self.home)} | more
+
+    def run(self, *arguments: str, **more: str) -> Any:
+        """Run one scenario to its end; return what it printed."""
+        done = subprocess.run(
+            command(*arguments), env=self.variables(**more), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def add(self, what: str, unit: str, values: dict[str, float]) -> None:
+        """Add a row, print it, and give ratios to what is not ours."""
+        ratios = {name: round(values["ours"] / value, 3) for name, value in values.items() if name != "ours" and value}
+        self.rows.append({"what": what, "unit": unit, **values, "ratios": ratios})
+        cells = "".join(f"{values.get(name, float('nan')):>10.5g}" for name in CONTENDERS)
+        print(f"{what:<34}{unit:<10}{cells}   " + "  ".join(f"/{name} {ratio:.3g}" for name, ratio in ratios.items()))
+
+    def exchanges(self) -> None:
+        """Count exchanges where many ask at once."""
+        for scenario, what in SCENARIOS.items():
+            counts = {}
+            for contender in CONTENDERS:
+                self.azure.entra.clear()
+                self.run(scenario, contender)
+                counts[contender] = len(self.azure.entra.exchanges)
+            self.add(what, "exchanges", counts)
+
+    def processes(self, count: int) -> None:
+        """Count exchanges of task processes that start together."""
+        with tempfile.TemporaryDirectory() as folder:
+            kinds = {"token_cache = memory": [], "token_cache = disk": [folder]}
+            raw = self._start_together(count, "raw", [])
+            for what, arguments in kinds.items():
+                ours = self._start_together(count, "ours", arguments)
+                self.add(f"{count} processes, {what}", "exchanges", {"ours": ours, "raw": raw})
+
+    def _start_together(self, count: int, contender: str, arguments: list[str]) -> int:
+        self.azure.entra.clear()
+        variables, started = self.variables(), []
+        for _ in range(count):
+            started.append(
+                subprocess.Popen(
+                    command("process", contender, *arguments),
+                    env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                )
+            )  # fmt: skip
+        for process in started:
+            assert process.stdout  # noqa: S101 - it is a pipe
+            process.stdout.readline()
+        for process in started:
+            process.communicate("go\n")
+        failed = sum(process.returncode != 0 for process in started)
+        if failed:
+            raise SystemExit(f"{failed} of {count} processes failed")
+        return len(self.azure.entra.exchanges)
+
+    def latency(self) -> None:
+        """Time cold and warm tokens."""
+        clients = ",".join(self.identity().client_id for _ in range(COLD_ROUNDS * len(CONTENDERS)))
+        times = self.run("latency", BENCH_CLIENT_IDS=clients)
+        self.add("first token, cold", "ms", {name: value * 1e3 for name, value in times["cold"].items()})
+        self.add("get_token, warm", "us", {name: value * 1e6 for name, value in times["warm"].items()})
+
+    def imports(self) -> None:
+        """Time imports after airflow.sdk, and weigh processes."""
+        costs = {name: [self.run("imports", module) for _ in range(3)] for name, module in HOOKS.items()}
+        self.add("import after airflow.sdk", "ms", {name: min(c["ms"] for c in runs) for name, runs in costs.items()})
+        self.add("modules that it loads", "modules", {name: runs[0]["modules"] for name, runs in costs.items()})
+        nothing = self.run("memory", "nothing")
+        self.add("memory for a token", "MiB", {name: self.run("memory", name) - nothing for name in CONTENDERS})
+
+
+def command(*arguments: str) -> list[str]:
+    """The command that runs a scenario."""
+    return [sys.executable, str(Path(__file__).parent / "_bench_scenarios.py"), *arguments]
+
+
+def main() -> int:
+    """Run what was asked for; return 0 if the soak saw no failure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", default="bench.json")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as home, OfflineAzure(Path(home) / "azure", with_storage=False) as azure:
+        bench = Bench(azure, Path(home))
+        print(f"{'':<34}{'':<10}" + "".join(f"{name:>10}" for name in CONTENDERS) + "   ours in relation to the others")
+        parts = {
+            "exchanges": bench.exchanges,
+            "processes": lambda: bench.processes(20 if options.quick else 100),
+            "latency": bench.latency,
+            "imports": bench.imports,
+        }
+        for name, part in parts.items():
+            if options.only in {None, name}:
+                part()
+        soaked = soak(Path(home), hours=1 if options.quick else 10) if options.only in {None, "soak"} else None
+    result = {"rows": bench.rows, "soak": soaked, "seconds": round(time.monotonic() - begun)}
+    Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
+    print(f"Written to {options.json}")
+    return 1 if soaked and soaked["problems"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
