@@ -20,10 +20,15 @@ def who(identity: ManagedIdentity) -> WorkloadIdentity:
 
 
 @pytest.fixture
-def credential(workload: OfflineAzure, who: WorkloadIdentity) -> SharedCredential:
-    return credential_for(who, Deployment.of(os.environ), used_by=USER)
+def here(workload: OfflineAzure) -> Deployment:
+    return Deployment.of(os.environ)
 
 
 @pytest.fixture
-def async_credential(workload: OfflineAzure, who: WorkloadIdentity) -> AsyncSharedCredential:
-    return async_credential_for(who, Deployment.of(os.environ), used_by=USER)
+def credential(here: Deployment, who: WorkloadIdentity) -> SharedCredential:
+    return credential_for(who, here, used_by=USER)
+
+
+@pytest.fixture
+def async_credential(here: Deployment, who: WorkloadIdentity) -> AsyncSharedCredential:
+    return async_credential_for(who, here, used_by=USER)
