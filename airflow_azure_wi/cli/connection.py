@@ -21,7 +21,8 @@ az identity show --name airflow --resource-group data \\
     | {program} connection - --conn-id azure_wi
 
 # Into Airflow's database:
-{program} connection identity.json --conn-id azure_wi --format cli | bash
+{program} connection identity.json --conn-id azure_wi --format cli \\
+    | bash
 
 # A Secret for the official Helm chart:
 {program} connection identity.json --format kubernetes \\
