@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_azure_wi.credentials._sharing import SharedTokens
     from airflow_azure_wi.credentials._sync import SharedCredential
 
-__all__ = ["async_credential_for", "credential_for"]
+__all__ = ["async_credential_for", "credential_for", "exchange_now"]
 
 
 def credential_for(identity: WorkloadIdentity, deployment: Deployment, *, used_by: str) -> "SharedCredential":
@@ -40,6 +40,18 @@ def async_credential_for(
     It belongs to no event loop, and may be used in several, one after the other or at once.
     """
     return _credentials_of(identity, deployment, used_by).asynchronous
+
+
+def exchange_now(identity: WorkloadIdentity, deployment: Deployment, scope: str, *, used_by: str) -> "AccessTokenInfo":
+    """Exchange the federated token anew, whatever tokens this process holds: to know whether it works now.
+
+    :raises TokenExchangeError: if Entra gives no token.
+    :raises FederatedTokenError: if there is no usable federated token.
+    """
+    from airflow_azure_wi.credentials._exchange import TokenExchange
+    from airflow_azure_wi.credentials._sharing import TokenRequest
+
+    return TokenExchange(identity, replace(deployment, token_cache_folder=None), [used_by])(TokenRequest((scope,)))
 
 
 class _Credentials:

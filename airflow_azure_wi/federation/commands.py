@@ -33,9 +33,7 @@ def create_for_client(client_id: str, credential: FederatedIdentityCredential) -
 
     :param client_id: a GUID; a workload knows no more of its identity.
     """
-    found = shlex.join(
-        ["az", "identity", "list", "--query", f"[?clientId=='{client_id}'].[name,resourceGroup]", "--output", "tsv"]
-    )
+    found = f"az identity list --query \"[?clientId=='{client_id}'].[name,resourceGroup]\" --output tsv"
     arguments = shlex.join(["--name", credential.name, *_values(credential)])
     return (
         f"IFS=$'\\t' read -r IDENTITY GROUP < <({found}) &&\n"
