@@ -13,7 +13,7 @@ else:
     except ImportError:
         from airflow.hooks.base import BaseHook  # 2.11 and 3.0
 
-__all__ = ["BaseHook", "aget_connection", "amask_secret", "configured", "mask_secret"]
+__all__ = ["BaseHook", "aget_connection", "amask_secret", "configured", "mask_secret", "stored_connection"]
 
 
 def configured(section: str, option: str) -> str:
@@ -49,6 +49,19 @@ async def aget_connection(hook: Any, conn_id: str) -> Any:
     from asgiref.sync import sync_to_async
 
     return await sync_to_async(hook.get_connection)(conn_id)
+
+
+def stored_connection(conn_id: str) -> Any:
+    """Read a connection outside of tasks, as Airflow's own command line does: also from Airflow's database.
+
+    :raises LookupError: if Airflow has no such connection, or cannot look where it would be.
+    """
+    from airflow.models.connection import Connection
+
+    try:
+        return Connection.get_connection_from_secrets(conn_id)
+    except _module("airflow.sdk.exceptions", "airflow.exceptions").AirflowException as error:
+        raise LookupError(str(error)) from None
 
 
 def _masker() -> Any:

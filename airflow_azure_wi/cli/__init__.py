@@ -9,15 +9,15 @@ import sys
 from collections.abc import Sequence
 
 from airflow_azure_wi import __version__
-from airflow_azure_wi.cli import connection, link
+from airflow_azure_wi.cli import connection, doctor, link
 from airflow_azure_wi.cli.command import EXIT_CODES, PROGRAM, UNUSABLE_INPUT, Command, help_format
 from airflow_azure_wi.errors import WorkloadIdentityError
 
-COMMANDS = (link.COMMAND, connection.COMMAND)
+COMMANDS = (link.COMMAND, connection.COMMAND, doctor.COMMAND)
 
 _DESCRIPTION = """\
-Links Airflow's workloads to a managed identity of Azure, and makes the Airflow
-connection from what the Azure CLI prints.
+Links Airflow's workloads to a managed identity of Azure, makes the Airflow
+connection from what the Azure CLI prints, and examines why a sign-in fails.
 No token is ever printed.
 """
 
@@ -26,6 +26,7 @@ examples:
   {program} link --identity-name airflow --resource-group data \\
       --issuer https://oidc.example.com/ --helm airflow --namespace airflow \\
       | bash | {program} connection - --format env
+  {program} doctor azure_wi
 
 """
 

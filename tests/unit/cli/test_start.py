@@ -24,7 +24,7 @@ LINK = ("link", "--identity-name", "abc", "--resource-group", "g", "--issuer", "
 CONNECTION = ("connection", str(DATA / "az-identity-create.json"), "--format", "kubernetes")
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("link", "--help"), LINK, CONNECTION])
+@pytest.mark.parametrize("arguments", [("--help",), ("doctor", "--help"), LINK, CONNECTION])
 def test_neither_airflow_nor_azure_is_imported(arguments: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", IMPORTED_AT_ALL, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
