@@ -31,7 +31,7 @@ def _as_json(identity: IdentityResource, shares: Sequence[Share], quota: Quota, 
         "proposal": {
             "identities": [
                 {
-                    "identity": vars(share.identity),
+                    "identity": share.identity.as_json(),
                     "deployments": [deployment.title for deployment in share.deployments],
                     "commands": _commands(identity, share),
                 }

@@ -116,7 +116,7 @@ def _show_json(
     identity: IdentityResource, deployments: Sequence[Workloads], quota: Quota, comparison: Comparison | None
 ) -> None:
     shown = {
-        "identity": vars(identity),
+        "identity": identity.as_json(),
         "deployments": [
             {"title": each.title, "credentials": [_as_json(credential) for credential in each.credentials()]}
             for each in deployments

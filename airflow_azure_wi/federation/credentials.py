@@ -54,6 +54,10 @@ class IdentityResource:
     resource_group: str
     subscription_id: str | None = None
 
+    def as_json(self) -> dict[str, str | None]:
+        """Return it with the names that the Azure CLI uses."""
+        return {"name": self.name, "resourceGroup": self.resource_group, "subscriptionId": self.subscription_id}
+
     @classmethod
     def from_resource_id(cls, resource_id: str) -> "IdentityResource | None":
         """Parse ``id`` in what ``az identity show`` prints; None if it is not that."""
