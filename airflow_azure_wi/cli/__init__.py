@@ -56,15 +56,15 @@ def parser() -> argparse.ArgumentParser:
         PROGRAM,
         usage=f"{PROGRAM} [--help] [--version] COMMAND ...",
         description=_DESCRIPTION,
-        epilog=_EXAMPLES.format(program=PROGRAM) + EXIT_CODES,
+        epilog=_commands() + _EXAMPLES.format(program=PROGRAM) + EXIT_CODES,
         formatter_class=help_format,
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    # Shown in the epilog instead: argparse breaks the longer names off from their help.
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
     for command in COMMANDS:
         subparser = subparsers.add_parser(
             command.name,
-            help=command.help,
             usage=f"{PROGRAM} {command.name} {command.usage}",
             description=command.description,
             epilog=command.epilog(PROGRAM),
@@ -74,6 +74,12 @@ def parser() -> argparse.ArgumentParser:
         for argument in command.arguments:
             subparser.add_argument(*argument.flags, **argument.options)
     return top
+
+
+def _commands() -> str:
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [f"  {command.name:<{width}}  {command.help}\n" for command in COMMANDS]
+    return f"commands (each has a --help of its own):\n{''.join(lines)}\n"
 
 
 def _complain(error: WorkloadIdentityError, *, as_json: bool) -> None:

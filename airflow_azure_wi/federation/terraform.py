@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, IdentityResource
 
 _IDENTITY = """\
-# Links workloads to a managed identity. Needs the provider hashicorp/azurerm 4.60 or later{subscription}.
+# Links workloads to a managed identity. Needs the provider hashicorp/azurerm 4.66 or later{subscription}.
 data "azurerm_user_assigned_identity" "airflow" {{
   name                = {name}
   resource_group_name = {group}
