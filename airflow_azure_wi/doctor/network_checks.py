@@ -22,6 +22,9 @@ _READ_SECONDS = 10.0
 # Entra allows for five minutes; less than that is no reason to worry yet, but to look.
 _SKEW_WORTH_A_WARNING = 60
 
+# Proxies of other kinds are SOCKS.
+_STANDARD_PORTS = {"https": 443, "http": 80}
+
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -41,7 +44,7 @@ class Route:
     def first_hop(self) -> tuple[str, int]:
         """The host and port to connect to: the proxy's, if there is one."""
         parts = urlsplit(self.proxy or self.url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        return parts.hostname or "", parts.port or _STANDARD_PORTS.get(parts.scheme, 1080)
 
     def told(self) -> str:
         """Return which proxy and which certificate authorities are in use."""

@@ -47,10 +47,10 @@ class AzureWorkloadIdentityPreflightOperator(BaseOperator):
                 trigger=AzureWorkloadIdentityPreflightTrigger(self.conn_id, self.scopes, self.subscription_id or None),
                 method_name="execute_complete",
             )
-        from airflow_azure_wi.doctor import examine, text
+        from airflow_azure_wi.doctor import text
 
-        case = AzureWorkloadIdentityHook(self.conn_id).case()
-        report = examine(case, scopes=self.scopes, subscription_id=self.subscription_id or None)
+        hook = AzureWorkloadIdentityHook(self.conn_id)
+        report = hook.examine(scopes=self.scopes, subscription_id=self.subscription_id or None)
         self._conclude(report.is_ok, text.render(report), report.short())
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> None:

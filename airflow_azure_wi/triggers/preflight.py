@@ -1,6 +1,5 @@
 """The trigger behind the preflight operator: examines a sign-in where the triggerer runs."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -34,10 +33,9 @@ class AzureWorkloadIdentityPreflightTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Examine once; the event holds the report, and no token."""
-        from airflow_azure_wi.doctor import examine, text
+        from airflow_azure_wi.doctor import text
 
-        case = await AzureWorkloadIdentityHook(self.conn_id).acase()
-        # In a thread: the checks block while they talk to the authority host.
-        report = await asyncio.to_thread(examine, case, scopes=self.scopes, subscription_id=self.subscription_id)
+        hook = AzureWorkloadIdentityHook(self.conn_id)
+        report = await hook.aexamine(scopes=self.scopes, subscription_id=self.subscription_id)
         found = {"ok": report.is_ok, "short": report.short(), "text": text.render(report)}
         yield TriggerEvent(found)  # type: ignore[no-untyped-call]
