@@ -17,7 +17,8 @@ def test_both_tasks_show_who_they_sign_in_as(
 ) -> None:
     done = airflow.run("dags", "test", DAG, "--conf", PARAMETERS, **workload_variables())
     said = done.stdout + done.stderr
-    assert said.count(f"Examining connection '{CONNECTION}'") == 2, said
+    # Airflow 2.11 prints each line of the log twice.
+    assert said.count(f"Examining connection '{CONNECTION}'") in (2, 4), said
     assert said.count(f"Signed in as {azure.identity.client_id}") >= 2
     assert [exchange.scope for exchange in azure.entra.exchanges] == [
         "https://management.azure.com/.default",
@@ -32,7 +33,7 @@ def test_both_tasks_fail_with_the_command_that_mends_it(
 ) -> None:
     done = airflow.run("dags", "test", DAG, "--conf", PARAMETERS, check=False, **workload_variables())
     said = done.stdout + done.stderr
-    assert said.count("Failed: token exchange, scope.") == 2, said
+    assert said.count("Failed: token exchange, scope.") in (2, 4), said
     assert "az identity federated-credential create --name airflow-airflow-worker-" in said
 
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_azure_wi.federation import az_script, bicep, changes_script, commands, terraform
@@ -95,6 +95,7 @@ def test_terraform_writes_one_after_the_other() -> None:
 
 
 @given(value=st.text(st.characters(exclude_categories=["Cs", "Cc"])))
+@example("${HOME} it's \\${x}\\")
 def test_a_string_of_bicep_ends_where_it_should(value: str) -> None:
     literal = bicep.quoted(value)
     assert re.fullmatch(r"'(?:[^'\\]|\\.)*'", literal)
