@@ -14,6 +14,7 @@ from airflow_azure_wi.provider import CONNECTION_TYPE
 
 # Airflow's own rule for connection ids; what an environment variable and a Secret of Kubernetes may be called.
 _CONNECTION_ID = re.compile(r"[\w#!()\-.:/\\]{1,200}", re.ASCII)
+_NEVER_WRAPPED = 10_000
 _VARIABLE = re.compile(r"[A-Za-z0-9_]+")
 
 
@@ -137,4 +138,4 @@ def _variable(connection_id: str) -> str:
 def _yaml(document: dict[str, Any]) -> str:
     import yaml
 
-    return str(yaml.safe_dump(document, sort_keys=False, width=120))
+    return str(yaml.safe_dump(document, sort_keys=False, width=_NEVER_WRAPPED))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_azure_wi.errors import WorkloadIdentityError
+
 PROGRAM = "airflow-azure-wi"
 
 OK = 0
@@ -19,6 +21,10 @@ exit codes:
   2  the arguments or what was read cannot be used
   3  more federated identity credentials than one identity can hold
 """
+
+
+class UsageError(WorkloadIdentityError):
+    """The arguments contradict each other, or name what cannot be used."""
 
 
 class Argument:

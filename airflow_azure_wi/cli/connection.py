@@ -3,10 +3,9 @@
 import argparse
 import sys
 
-from airflow_azure_wi.cli._text import UnreadableInputError, read_text
-from airflow_azure_wi.cli.command import JSON, OK, Argument, Command
+from airflow_azure_wi.cli._text import read_text
+from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError
 from airflow_azure_wi.connection_formats import FORMATS, identity_from_az, problem_of_id
-from airflow_azure_wi.errors import IdentityError
 
 _DEFAULT_ID = "azure_workload_identity_default"
 
@@ -34,13 +33,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the connection."""
     output_format = "json" if arguments.json else str(arguments.format or "env")
     if arguments.json and arguments.format not in (None, "json"):
-        raise UnreadableInputError(f"--json and --format {arguments.format} exclude each other: give one of them")
+        raise UsageError(f"--json and --format {arguments.format} exclude each other: give one of them")
     if arguments.file == "-" and sys.stdin.isatty():
-        raise UnreadableInputError("Nothing is piped in: give a FILE, or pipe `az identity show` into this command.")
+        raise UsageError("Nothing is piped in: give a FILE, or pipe `az identity show` into this command.")
     text, source = read_text(arguments.file)
     identity = identity_from_az(text, source=source)
     if problem := problem_of_id(arguments.conn_id, output_format):
-        raise IdentityError("--conn-id", [problem])
+        raise UsageError(f"{problem}.")
     print(FORMATS[output_format](identity, arguments.conn_id), end="")
     return OK
 

@@ -8,8 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_azure_wi.cli.command import FAILED, JSON, OK, Argument, Command
-from airflow_azure_wi.errors import FederationError, WorkloadIdentityError
+from airflow_azure_wi.cli.command import FAILED, JSON, OK, Argument, Command, UsageError
+from airflow_azure_wi.errors import FederationError
 from airflow_azure_wi.federation.credentials import IdentityResource, problems_of_identity
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ _EXAMPLES = """\
 """
 
 
-class UnknownConnectionError(WorkloadIdentityError):
-    """Airflow has no connection of this id, as far as it can look from here."""
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Print the report."""
     from airflow_azure_wi.doctor import examine, text
@@ -56,7 +52,7 @@ def _resource(arguments: argparse.Namespace) -> IdentityResource | None:
     if not any(given):
         return None
     if not all(given):
-        raise FederationError(["--identity-name and --resource-group go together: give both or none"])
+        raise UsageError("--identity-name and --resource-group go together: give both or none.")
     resource = IdentityResource(*given)
     if problems := list(problems_of_identity(resource)):
         raise FederationError(problems)
@@ -76,7 +72,7 @@ def _case(arguments: argparse.Namespace, resource: IdentityResource | None) -> "
         try:
             connection = airflow_compat.stored_connection(arguments.conn_id)
         except LookupError as error:
-            raise UnknownConnectionError(
+            raise UsageError(
                 f"Airflow finds no connection {arguments.conn_id!r} from here: {error}. Check the id with `airflow "
                 "connections list`. Where only tasks can read connections, as on workers of Airflow 3, run the DAG "
                 "azure_workload_identity_preflight instead, or examine the environment, without a connection id."

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from airflow_azure_wi.cli import _deployments, _proposal
 from airflow_azure_wi.cli._text import read_text
-from airflow_azure_wi.cli.command import FAILED, JSON, OK, OVER_LIMIT, Argument, Command
+from airflow_azure_wi.cli.command import FAILED, JSON, OK, OVER_LIMIT, Argument, Command, UsageError
 from airflow_azure_wi.clouds import CLOUDS, PUBLIC
 from airflow_azure_wi.errors import FederationError
 from airflow_azure_wi.federation import az_script, bicep, changes_script, terraform
@@ -90,11 +90,9 @@ def _listed(file: str) -> tuple[Existing, ...]:
 def _format_of(arguments: argparse.Namespace) -> str:
     output_format = "json" if arguments.json else str(arguments.format or "az")
     if arguments.json and arguments.format not in (None, "json"):
-        raise FederationError([f"--json and --format {arguments.format} exclude each other: give one of them"])
+        raise UsageError(f"--json and --format {arguments.format} exclude each other: give one of them.")
     if arguments.check and output_format not in ("az", "json"):
-        raise FederationError(
-            [f"--check prints commands or JSON, not {output_format}: `{output_format}` compares by its own plan"]
-        )
+        raise UsageError(f"--check prints commands or JSON, not {output_format}, which compares by its own plan.")
     arguments.json = output_format == "json"
     return output_format
 

@@ -11,7 +11,7 @@ from airflow_azure_wi.operators.preflight import AzureWorkloadIdentityPreflightO
 try:
     from airflow.sdk import DAG
 except ImportError:  # Airflow 2.11
-    from airflow.models.dag import DAG  # type: ignore[no-redef]
+    from airflow.models.dag import DAG
 
 with DAG(
     "azure_workload_identity_preflight",

@@ -76,6 +76,8 @@ def read_airflow_settings(text: str) -> Any:
 def read_kubernetes(text: str) -> Any:
     secret = yaml.safe_load(text)
     assert secret["kind"] == "Secret"
+    assert "AIRFLOW_CONN_AZURE_WI: '{" in text
+    assert text.rstrip().endswith("}}'")
     assert secret["metadata"]["name"] == "airflow-connection-azure-wi"
     ((name, value),) = secret["stringData"].items()
     return from_environment(name, value)
