@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.contract.conftest import Airflow
+from tests.airflow_program import Airflow
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 LINK = (

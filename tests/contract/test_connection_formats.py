@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_azure_wi.identity import WorkloadIdentity
-from tests.contract.conftest import Airflow
+from tests.airflow_program import Airflow
 
 SAMPLE = Path(__file__).parent.parent / "data" / "az-identity-create.json"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from airflow_azure_wi.testing import OfflineAzure
-from tests.contract.conftest import CONNECTION, Airflow
+from tests.airflow_program import CONNECTION, Airflow
 
 DAG = "azure_workload_identity_preflight"
 PARAMETERS = json.dumps({"conn_id": CONNECTION, "scopes": ["https://vault.azure.net/.default"]})
