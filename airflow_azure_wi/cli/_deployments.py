@@ -18,6 +18,8 @@ from airflow_azure_wi.federation.workloads import (
     subject_of,
 )
 
+_ASTRO, _HELM, _SERVICE_ACCOUNT = "--astro", "--helm", "--service-account"
+
 
 class InOrder(argparse.Action):
     """Collects the deployments with the option that named them, in the order in which they were given."""
@@ -53,7 +55,7 @@ def given(arguments: argparse.Namespace, audience: str, problems: list[str]) -> 
 def _with_namespaces(arguments: argparse.Namespace, problems: list[str]) -> list[tuple[str, str, str]]:
     """Return option, name and namespace of each deployment."""
     namespaces = list(arguments.namespace)
-    releases = [name for option, name in arguments.deployments if option == "--helm"]
+    releases = [name for option, name in arguments.deployments if option == _HELM]
     if len(namespaces) > 1 and len(namespaces) != len(releases):
         problems.append(
             f"--namespace is given {len(namespaces)} times for {len(releases)} releases: give it once for all, or once "
@@ -63,13 +65,13 @@ def _with_namespaces(arguments: argparse.Namespace, problems: list[str]) -> list
     of_releases = iter(namespaces if len(namespaces) > 1 else namespaces * len(releases))
     found = []
     for option, name in arguments.deployments:
-        if option == "--astro":
+        if option == _ASTRO:
             found.append((option, name, name))
-        elif option == "--service-account" and ":" in name:
+        elif option == _SERVICE_ACCOUNT and ":" in name:
             namespace, account = name.split(":", 1)
             found.append((option, account, namespace))
         else:
-            namespace = next(of_releases, None) if option == "--helm" else next(iter(namespaces), None)
+            namespace = next(of_releases, None) if option == _HELM else next(iter(namespaces), None)
             if namespace is None:
                 problems.append(f"{option} {name!r} needs a namespace: add --namespace NAME")
             else:
@@ -80,9 +82,9 @@ def _with_namespaces(arguments: argparse.Namespace, problems: list[str]) -> list
 def _named(option: str, name: str, namespace: str, problems: list[str]) -> Workloads:
     accounts: tuple[str, ...]
     given_as: tuple[str, ...]
-    if option == "--astro":
+    if option == _ASTRO:
         title, accounts, given_as = f"Astro deployment {name}", astro_accounts(name), (option, name)
-    elif option == "--helm":
+    elif option == _HELM:
         title, accounts = f"release {name} in namespace {namespace}", helm_accounts(name)
         given_as = (option, name, "--namespace", namespace)
     else:
@@ -92,16 +94,21 @@ def _named(option: str, name: str, namespace: str, problems: list[str]) -> Workl
 
 
 def _merged(named: Sequence[Workloads]) -> list[Workloads]:
-    """Put the service accounts of a namespace together: they are one deployment."""
-    by_title: dict[str, Workloads] = {}
+    """Put the service accounts of a namespace together: they are one deployment.
+
+    A platform's deployment that is named twice stays two: it may be on two clusters.
+    """
+    merged: list[Workloads] = []
     for each in named:
-        known = by_title.get(each.title)
-        by_title[each.title] = (
-            each
-            if known is None
-            else replace(known, subjects=known.subjects + each.subjects, given_as=known.given_as + each.given_as)
-        )
-    return list(by_title.values())
+        at = next((index for index, known in enumerate(merged) if known.title == each.title), None)
+        if at is None or each.given_as[0] != _SERVICE_ACCOUNT:
+            merged.append(each)
+        else:
+            known = merged[at]
+            merged[at] = replace(
+                known, subjects=known.subjects + each.subjects, given_as=known.given_as + each.given_as
+            )
+    return merged
 
 
 def _issuers(issuers: Sequence[str], count: int, problems: list[str]) -> list[str]:
@@ -114,12 +121,12 @@ def _issuers(issuers: Sequence[str], count: int, problems: list[str]) -> list[st
                 "oidcIssuerProfile.issuerUrl`), or run this inside a workload, whose federated token names it"
             )
             return []
-    if len(issuers) not in (1, count):
+    # Deployments that could not be understood are not in the count; one problem after the other, then.
+    if len(issuers) not in (1, count) and not problems:
         problems.append(
             f"--issuer is given {len(issuers)} times for {count} deployments: give it once for all, or once for each "
             "in the same order"
         )
-        return []
     return list(issuers) * count if len(issuers) == 1 else list(issuers)
 
 

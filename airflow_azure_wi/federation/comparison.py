@@ -11,7 +11,10 @@ from airflow_azure_wi.federation.credentials import FederatedIdentityCredential
 
 @dataclass(frozen=True)
 class Existing:
-    """A federated identity credential as the Azure CLI lists it."""
+    """A federated identity credential as the Azure CLI lists it.
+
+    :param subject: empty for one that matches subjects by an expression.
+    """
 
     name: str
     issuer: str
@@ -66,7 +69,7 @@ def parse_list(text: str, *, source: str) -> tuple[Existing, ...]:
     if None in existing:
         number = existing.index(None) + 1
         raise FederationError(
-            [f"{source}: entry {number} lacks a name, issuer, subject or audiences (as printable text), {expected}"]
+            [f"{source}: entry {number} lacks a name, issuer or audiences (as printable text), {expected}"]
         )
     return tuple(credential for credential in existing if credential is not None)
 
@@ -112,14 +115,17 @@ def _existing(entry: Any) -> Existing | None:
     # The Azure CLI prints the values at the top; the REST API keeps them in "properties".
     properties = entry.get("properties")
     values = {**properties, **entry} if isinstance(properties, Mapping) else entry
-    texts = [values.get(key) for key in ("name", "issuer", "subject")]
+    texts = [values.get("name"), values.get("issuer"), values.get("subject") or ""]
     audiences = values.get("audiences")
-    if not isinstance(audiences, list) or not all(
-        isinstance(text, str) and text.isprintable() for text in [*texts, *audiences]
-    ):
+    if not isinstance(audiences, list) or not all(_is_printable(text) for text in [*texts, *audiences]):
         return None
     name, issuer, subject = map(str, texts)
     return Existing(name, issuer, subject, tuple(audiences))
+
+
+def _is_printable(text: Any) -> bool:
+    # It goes into comments of a script, which end with the line.
+    return isinstance(text, str) and text.isprintable()
 
 
 def _wrong(existing: Existing, credential: FederatedIdentityCredential, because: str) -> Wrong:

@@ -104,6 +104,15 @@ def test_several_deployments_with_a_namespace_and_an_issuer_each(run: Run) -> No
     assert found["release two in namespace n2"]["subject"] == "system:serviceaccount:n2:two-scheduler"
 
 
+def test_the_same_release_on_two_clusters(run: Run) -> None:
+    outcome = run(
+        *("link", *WHERE, "--json", "--helm", "af", "--helm", "af", "--namespace", "data"),
+        *("--issuer", "https://a.example", "--issuer", "https://b.example"),
+    )
+    issuers = [each["credentials"][0]["issuer"] for each in json.loads(outcome.out)["deployments"]]
+    assert issuers == ["https://a.example", "https://b.example"]
+
+
 def test_the_same_workload_is_linked_once(run: Run) -> None:
     arguments = ("--helm", "af", "--service-account", "af-worker", "--namespace", "data")
     outcome = run("link", *WHERE, "--json", "--issuer", ISSUER, *arguments)

@@ -85,6 +85,14 @@ def test_what_the_rest_api_lists_is_understood_too(run: Run, tmp_path: Path) -> 
     assert outcome.code == 0
 
 
+def test_a_credential_that_matches_by_an_expression_counts_as_somebody_elses(run: Run, tmp_path: Path) -> None:
+    flexible = {"name": "flexible", "issuer": ISSUER, "subject": None, "audiences": [AUDIENCE]}
+    (file := tmp_path / "list.json").write_text(json.dumps([flexible]))
+    shown = json.loads(run("link", *WHERE, *ACCOUNTS, "--check", str(file), "--json").out)
+    assert [each["name"] for each in shown["superfluous"]] == ["flexible"]
+    assert shown["quota"]["used"] == 3
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
