@@ -38,7 +38,8 @@ roleRef:
 subjects:
 {subjects}
 EOF
-# And give the pods the annotation azure.workload.identity/use-identity-binding: "true"."""
+# And give the pods the annotation azure.workload.identity/use-identity-binding: "true", and Airflow the option
+# AIRFLOW__AZURE_WORKLOAD_IDENTITY__IDENTITY_BINDING=True."""
 
 
 def script(identity: IdentityResource, deployments: Sequence[Workloads]) -> str:

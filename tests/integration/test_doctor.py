@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_azure_wi.clouds import PUBLIC
+from airflow_azure_wi.deployment import Options
 from airflow_azure_wi.doctor import Case, Report, Status, examine, text
 from airflow_azure_wi.federation.credentials import IdentityResource
 from airflow_azure_wi.testing import (
@@ -194,6 +195,18 @@ def test_a_connection_that_holds_all_that_az_prints_names_the_identity(
     command = command_of(doctor(named=False, extra=identity.as_json()))
     assert f"--identity-name {identity.name} --resource-group {identity.resource_group}" in command
     assert f"--subscription {identity.subscription_id}" in command
+
+
+def test_each_examination_makes_an_exchange_of_its_own(
+    workload: OfflineAzure, identity: ManagedIdentity, tmp_path: Path
+) -> None:
+    """A token that is kept on disk says nothing about whether signing in works now."""
+    options = Options(token_cache="disk", token_cache_folder=str(tmp_path / "tokens"))
+    case = Case.of("x", identity.as_json(), environment=workload.environment(), options=options)
+    assert examine(case).is_ok
+    identity.remove_credential("worker")
+    assert failed(examine(case)) == ["token exchange"]
+    assert not (tmp_path / "tokens").exists()
 
 
 def test_what_is_wrong_with_the_identity_leaves_the_rest_to_be_checked(doctor: Callable[..., Report]) -> None:

@@ -1,6 +1,8 @@
 import pytest
 
-from airflow_azure_wi.doctor import Case
+from airflow_azure_wi.deployment import Options
+from airflow_azure_wi.doctor import Case, examine
+from airflow_azure_wi.doctor.token_checks import check_environment
 from airflow_azure_wi.federation.credentials import IdentityResource
 from tests.unit.cli.conftest import DATA
 
@@ -25,6 +27,21 @@ def test_airflows_option_counts_where_airflow_is_not_asked() -> None:
     assert str(Case.of("x", None, environment=variables).deployment.token_file) == "/from/option"
     variables["AZURE_FEDERATED_TOKEN_FILE"] = "/from/variable"
     assert str(Case.of("x", None, environment=variables).deployment.token_file) == "/from/variable"
+
+
+def test_a_problem_of_the_options_leaves_the_rest() -> None:
+    options = Options(federated_token_file="/from/option", token_cache="redis")
+    case = Case.of("x", None, environment={}, options=options)
+    assert "token_cache is 'redis'" in check_environment(case).found
+    assert str(case.deployment.token_file) == "/from/option"
+
+
+def test_with_identity_bindings_the_authority_host_does_not_matter() -> None:
+    variables = {"AZURE_KUBERNETES_TOKEN_PROXY": "https://proxy.example", "AZURE_AUTHORITY_HOST": "https://x.invalid"}
+    report = examine(Case.of("x", None, environment=variables, options=Options(identity_binding="True")))
+    skipped = [result.found for result in report.results if result.name in ("DNS", "TCP", "TLS", "clock")]
+    why = "tokens are exchanged by the proxy of AKS identity bindings, https://proxy.example"
+    assert skipped == [why] * 4
 
 
 @pytest.mark.parametrize(
