@@ -6,14 +6,29 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook
+    from airflow.sdk import BaseHook, BaseOperator
 else:
     try:
         from airflow.sdk import BaseHook  # 3.1 and later
     except ImportError:
         from airflow.hooks.base import BaseHook  # 2.11 and 3.0
 
-__all__ = ["BaseHook", "aget_connection", "amask_secret", "configured", "mask_secret"]
+__all__ = [
+    "BaseHook",
+    "BaseOperator",
+    "aget_connection",
+    "amask_secret",
+    "configured",
+    "mask_secret",
+    "stored_connection",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Not imported above: the hook, which is imported wherever DAGs are parsed, does not need it.
+    if name == "BaseOperator":  # Airflow 3.0 and later; 2.11
+        return _module("airflow.sdk", "airflow.models.baseoperator").BaseOperator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def configured(section: str, option: str) -> str:
@@ -49,6 +64,19 @@ async def aget_connection(hook: Any, conn_id: str) -> Any:
     from asgiref.sync import sync_to_async
 
     return await sync_to_async(hook.get_connection)(conn_id)
+
+
+def stored_connection(conn_id: str) -> Any:
+    """Read a connection outside of tasks, as Airflow's own command line does: also from Airflow's database.
+
+    :raises LookupError: if Airflow has no such connection, or cannot look where it would be.
+    """
+    from airflow.models.connection import Connection
+
+    try:
+        return Connection.get_connection_from_secrets(conn_id)
+    except import_module("airflow.exceptions").AirflowException as error:
+        raise LookupError(str(error)) from None
 
 
 def _masker() -> Any:

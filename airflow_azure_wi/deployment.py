@@ -59,8 +59,8 @@ class Deployment:
         :raises DeploymentError: names everything that is wrong, at once.
         """
         options = options or Options()
-        token_file, named_by = _token_file(environment, options.federated_token_file)
         problems: list[str] = []
+        token_file, named_by = _token_file(environment, options.federated_token_file, problems)
         deployment = cls(
             Path(token_file),
             named_by,
@@ -77,8 +77,10 @@ class Deployment:
         return self.authority_host or cloud.authority_host
 
 
-def _token_file(environment: Mapping[str, str], configured: str) -> tuple[str, str]:
+def _token_file(environment: Mapping[str, str], configured: str, problems: list[str]) -> tuple[str, str]:
     if from_environment := environment.get("AZURE_FEDERATED_TOKEN_FILE", "").strip():
+        if _looks_like_a_token(from_environment):
+            problems.append(_misplaced_token("AZURE_FEDERATED_TOKEN_FILE", "the path of the file that holds it"))
         return from_environment, "the environment variable AZURE_FEDERATED_TOKEN_FILE"
     if configured.strip():
         return configured.strip(), f"{_option('federated_token_file')} of Airflow's configuration"
@@ -89,6 +91,9 @@ def _authority_host(value: str, problems: list[str]) -> str | None:
     value = value.strip()
     if not value:
         return None
+    if _looks_like_a_token(value):
+        problems.append(_misplaced_token("AZURE_AUTHORITY_HOST", "an https URL"))
+        return None
     url = value if "://" in value else f"https://{value}"
     if not _is_https_host(url):
         problems.append(
@@ -97,6 +102,18 @@ def _authority_host(value: str, problems: list[str]) -> str | None:
             "of the connection's cloud."
         )
     return url.rstrip("/")
+
+
+def _looks_like_a_token(value: str) -> bool:
+    return value.startswith("eyJ")
+
+
+def _misplaced_token(variable: str, expected: str) -> str:
+    """Return what is said instead of showing a token as a path or a host."""
+    return (
+        f"The environment variable {variable} holds something that looks like a token (not shown), expected "
+        f"{expected}. Correct it in the deployment."
+    )
 
 
 def _is_https_host(url: str) -> bool:

@@ -29,6 +29,20 @@ class IdentityError(WorkloadIdentityError):
         return type(self), (self.source, self.problems)
 
 
+class FederationError(WorkloadIdentityError):
+    """Workloads cannot be linked to a managed identity as they were asked to be.
+
+    :ivar problems: everything that is wrong, one sentence or two each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("the workloads cannot be linked:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+    def __reduce__(self) -> tuple[type["FederationError"], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)
+
+
 class DeploymentError(WorkloadIdentityError):
     """The deployment (environment variables, Airflow configuration) names something that cannot be used."""
 

@@ -96,6 +96,8 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": FORM_BEHAVIOUR,
             }
         ],
+        # Airflow 3.2 and later.
+        "cli": ["airflow_azure_wi.cli.airflow_commands.get_cli_commands"],
         "config": {
             "azure_workload_identity": {
                 "description": "Where workload identity finds what the deployment provides, and what it keeps.",

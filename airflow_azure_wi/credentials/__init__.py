@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_azure_wi.credentials._sharing import SharedTokens
     from airflow_azure_wi.credentials._sync import SharedCredential
 
-__all__ = ["async_credential_for", "credential_for"]
+__all__ = ["async_credential_for", "credential_for", "exchange_now"]
 
 
 def credential_for(identity: WorkloadIdentity, deployment: Deployment, *, used_by: str) -> "SharedCredential":
@@ -29,7 +29,8 @@ def credential_for(identity: WorkloadIdentity, deployment: Deployment, *, used_b
     :param deployment: where the federated token is and where it is sent.
     :param used_by: who asks, as messages shall name it, such as ``connection 'azure_wi'``.
     """
-    return _credentials_of(identity, deployment, used_by).sync
+    with _lock:
+        return _credentials_of(identity, deployment, used_by).sync
 
 
 def async_credential_for(
@@ -39,7 +40,20 @@ def async_credential_for(
 
     It belongs to no event loop, and may be used in several, one after the other or at once.
     """
-    return _credentials_of(identity, deployment, used_by).asynchronous
+    with _lock:
+        return _credentials_of(identity, deployment, used_by).asynchronous
+
+
+def exchange_now(identity: WorkloadIdentity, deployment: Deployment, scope: str, *, used_by: str) -> "AccessTokenInfo":
+    """Exchange the federated token anew, whatever tokens this process holds: to know whether it works now.
+
+    :raises TokenExchangeError: if Entra gives no token.
+    :raises FederatedTokenError: if there is no usable federated token.
+    """
+    from airflow_azure_wi.credentials._exchange import TokenExchange
+    from airflow_azure_wi.credentials._sharing import TokenRequest
+
+    return TokenExchange(identity, replace(deployment, token_cache_folder=None), [used_by])(TokenRequest((scope,)))
 
 
 class _Credentials:
@@ -70,12 +84,12 @@ class _Credentials:
 
 
 _built: dict[tuple[WorkloadIdentity, Deployment], _Credentials] = {}
-_lock = threading.RLock()
+_lock = threading.Lock()
 
 
 def _renew_lock() -> None:
     global _lock  # noqa: PLW0603 - a thread that held it does not exist in the child of a fork
-    _lock = threading.RLock()
+    _lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_renew_lock)
@@ -83,9 +97,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 def _credentials_of(identity: WorkloadIdentity, deployment: Deployment, used_by: str) -> _Credentials:
     key = (replace(identity, subscription_id=None), deployment)
-    with _lock:
-        if key not in _built:
-            _built[key] = _Credentials(*key)
-        credentials = _built[key]
-        credentials.users[used_by] = None
-        return credentials
+    if key not in _built:
+        _built[key] = _Credentials(*key)
+    _built[key].users[used_by] = None
+    return _built[key]

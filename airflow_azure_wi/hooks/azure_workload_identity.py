@@ -1,6 +1,7 @@
 """The hook: one Airflow connection, and every Azure SDK client, token and tool that works through it."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_azure_wi import airflow_compat, provider
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from azure.identity import WorkloadIdentityCredential
     from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
 
+    from airflow_azure_wi.doctor import Case, Report
     from airflow_azure_wi.identity import WorkloadIdentity
 
 Client = TypeVar("Client")
@@ -162,16 +164,29 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         return variables
 
     def test_connection(self) -> tuple[bool, str]:
-        """Exchange a token for Azure Resource Manager, and say as whom that signs in or why it fails."""
-        from airflow_azure_wi import doctor
-        from airflow_azure_wi.errors import WorkloadIdentityError
+        """Make the checks of the doctor, and say as whom the connection signs in or why it does not."""
+        report = self.examine()
+        return report.is_ok, report.short()
 
-        try:
-            scope = self.get_identity().cloud.resource_manager_scope
-            access_token = self.get_token(scope)
-        except WorkloadIdentityError as error:
-            return False, str(error)
-        return True, doctor.signed_in_as(access_token.token)
+    def examine(self, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> "Report":
+        """Make the checks of ``airflow-azure-wi doctor`` here, and return all that they found.
+
+        :param scopes: scopes to get a token for, besides that of Azure Resource Manager.
+        :param subscription_id: a subscription that shall be visible to the identity.
+        """
+        from airflow_azure_wi import doctor
+
+        case = self._case_of(self.get_connection(self.conn_id))
+        return doctor.examine(case, scopes=scopes, subscription_id=subscription_id)
+
+    async def aexamine(self, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> "Report":
+        """Return what :meth:`examine` does, without blocking the event loop."""
+        import asyncio
+
+        from airflow_azure_wi import doctor
+
+        case = self._case_of(await airflow_compat.aget_connection(self, self.conn_id))
+        return await asyncio.to_thread(doctor.examine, case, scopes=scopes, subscription_id=subscription_id)
 
     def _client_arguments(self, client_class: type[Any], given: dict[str, Any], *, is_async: bool) -> dict[str, Any]:
         from airflow_azure_wi.clients import arguments_for
@@ -196,6 +211,13 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         return WorkloadIdentity.from_extra(
             connection.extra, login=connection.login, source=self._name(), environment=os.environ
         )
+
+    def _case_of(self, connection: Any) -> "Case":
+        from airflow_azure_wi.doctor import Case
+        from airflow_azure_wi.hooks.configuration import options
+
+        extra, login = connection.extra, connection.login
+        return Case.of(self._name(), extra, login=login, environment=os.environ, options=options())
 
     def _name(self) -> str:
         return f"connection {self.conn_id!r}"

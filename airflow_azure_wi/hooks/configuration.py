@@ -11,5 +11,9 @@ def deployment() -> Deployment:
 
     :raises DeploymentError: names everything that is wrong with it, at once.
     """
-    options = {name: airflow_compat.configured(CONFIG_SECTION, name) for name in Options._fields}
-    return Deployment.of(os.environ, Options(**options))
+    return Deployment.of(os.environ, options())
+
+
+def options() -> Options:
+    """Return the options of Airflow's configuration, as they stand there."""
+    return Options(**{name: airflow_compat.configured(CONFIG_SECTION, name) for name in Options._fields})

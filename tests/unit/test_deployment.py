@@ -78,3 +78,11 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_a_cache_on_disk_wants_an_absolute_folder(folder: str) -> None:
     with pytest.raises(DeploymentError, match=r"token_cache_folder is .*expected the absolute path"):
         Deployment.of({}, Options(token_cache="disk", token_cache_folder=folder))
+
+
+@pytest.mark.parametrize("variable", ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"])
+def test_a_token_in_the_wrong_place_is_not_repeated(variable: str) -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+    with pytest.raises(DeploymentError, match=f"{variable} holds something that looks like a token") as caught:
+        Deployment.of({variable: token})
+    assert token not in str(caught.value)

@@ -46,6 +46,17 @@ def test_the_same_who_and_where_is_the_same_credential(credential: SharedCredent
     assert credential_for(who, elsewhere, used_by=USER) is not credential
 
 
+def test_threads_that_build_it_at_once_get_the_same_one(here: Deployment, who: WorkloadIdentity) -> None:
+    ready = threading.Barrier(50)
+
+    def build() -> int:
+        ready.wait()
+        return id(credential_for(who, here, used_by=USER))
+
+    with ThreadPoolExecutor(50) as pool:
+        assert len({future.result() for future in [pool.submit(build) for _ in range(50)]}) == 1
+
+
 def test_fifty_threads_make_one_exchange(credential: SharedCredential, azure: OfflineAzure) -> None:
     ready = threading.Barrier(50)
 

@@ -1,0 +1,90 @@
+"""The command line ``airflow-azure-wi``: argument parsing and printing, nothing else.
+
+It starts at once: a subcommand imports what it needs when it runs, and Airflow is imported only to read a connection.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from airflow_azure_wi import __version__
+from airflow_azure_wi.cli import connection, doctor, link
+from airflow_azure_wi.cli.command import EXIT_CODES, PROGRAM, UNUSABLE_INPUT, Command, help_format
+from airflow_azure_wi.errors import WorkloadIdentityError
+
+COMMANDS = (link.COMMAND, connection.COMMAND, doctor.COMMAND)
+
+_DESCRIPTION = """\
+Links Airflow's workloads to a managed identity of Azure, makes the Airflow
+connection from what the Azure CLI prints, and examines why a sign-in fails.
+No token is ever printed.
+"""
+
+_EXAMPLES = """\
+examples:
+  {program} link --identity-name airflow --resource-group data \\
+      --issuer https://oidc.example.com/ --helm airflow --namespace airflow \\
+      | bash | {program} connection - --format env
+  {program} doctor azure_wi
+
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parsed = parser().parse_args(arguments)
+    return run(parsed.command, parsed)
+
+
+def run(command: Command, arguments: argparse.Namespace) -> int:
+    """Run a subcommand; say what is wrong with its input instead of raising it."""
+    try:
+        return command.run(arguments)
+    except WorkloadIdentityError as error:
+        _complain(error, as_json=arguments.json)
+        return UNUSABLE_INPUT
+    except BrokenPipeError:
+        # Whoever read the output has enough; Python would complain once more when it flushes at exit.
+        sys.stdout = None
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        PROGRAM,
+        usage=f"{PROGRAM} [--help] [--version] COMMAND ...",
+        description=_DESCRIPTION,
+        epilog=_commands() + _EXAMPLES.format(program=PROGRAM) + EXIT_CODES,
+        formatter_class=help_format,
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    # Shown in the epilog instead: argparse breaks the longer names off from their help.
+    subparsers = top.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(
+            command.name,
+            usage=f"{PROGRAM} {command.name} {command.usage}",
+            description=command.description,
+            epilog=command.epilog(PROGRAM),
+            formatter_class=help_format,
+        )
+        subparser.set_defaults(command=command)
+        for argument in command.arguments:
+            subparser.add_argument(*argument.flags, **argument.options)
+    return top
+
+
+def _commands() -> str:
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [f"  {command.name:<{width}}  {command.help}\n" for command in COMMANDS]
+    return f"commands (each has a --help of its own):\n{''.join(lines)}\n"
+
+
+def _complain(error: WorkloadIdentityError, *, as_json: bool) -> None:
+    problems = list(getattr(error, "problems", ()) or [str(error)])
+    if as_json:
+        print(json.dumps({"error": type(error).__name__, "problems": problems}, indent=2))
+    else:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)

@@ -1,0 +1,72 @@
+"""What a subcommand is: data, so that argparse, Airflow's own command line and the documentation all read the same."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_azure_wi.errors import WorkloadIdentityError
+
+PROGRAM = "airflow-azure-wi"
+
+OK = 0
+FAILED = 1
+UNUSABLE_INPUT = 2
+OVER_LIMIT = 3
+
+EXIT_CODES = """\
+exit codes:
+  0  all is well
+  1  a check failed, or what is there differs from what should be
+  2  the arguments or what was read cannot be used
+  3  more federated identity credentials than one identity can hold
+"""
+
+
+class UsageError(WorkloadIdentityError):
+    """The arguments contradict each other, or name what cannot be used."""
+
+
+class Argument:
+    """An argument of a subcommand: its flags, and what argparse is told about it."""
+
+    def __init__(self, *flags: str, **options: Any) -> None:
+        self.flags = flags
+        self.options = options
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand.
+
+    :param help: one line.
+    :param description: what it does, wrapped to 80 columns.
+    :param usage: its arguments in short.
+    :param examples: lines of shell.
+    :param run: does it, and returns the exit code.
+    """
+
+    name: str
+    help: str
+    description: str
+    usage: str
+    examples: str
+    arguments: tuple[Argument, ...]
+    run: Callable[[argparse.Namespace], int]
+
+    def epilog(self, program: str) -> str:
+        """Return what the help ends with, for the program by whose name it is called."""
+        examples = self.examples.format(program=program)
+        return f"examples:\n{_indented(examples)}\n{EXIT_CODES}"
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}\n" if line else "\n" for line in text.splitlines())
+
+
+def help_format(prog: str) -> argparse.HelpFormatter:
+    """Return a formatter that keeps line breaks and fits 80 columns wherever it runs."""
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=80)
+
+
+JSON = Argument("--json", action="store_true", help="print JSON, for programs")

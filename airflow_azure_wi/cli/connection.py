@@ -1,0 +1,62 @@
+"""``connection``: make an Airflow connection from what the Azure CLI prints about an identity."""
+
+import argparse
+import sys
+
+from airflow_azure_wi.cli._text import read_text
+from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError
+from airflow_azure_wi.connection_formats import FORMATS, identity_from_az, problem_of_id
+
+_DEFAULT_ID = "azure_workload_identity_default"
+
+_DESCRIPTION = """\
+Makes an Airflow connection from the JSON that `az identity create` or `az
+identity show` prints. Nothing in it is secret: it names ids.
+"""
+
+_EXAMPLES = """\
+# For a shell, an .env file or a container:
+az identity show --name airflow --resource-group data \\
+    | {program} connection - --conn-id azure_wi
+
+# Into Airflow's database:
+{program} connection identity.json --conn-id azure_wi --format cli \\
+    | bash
+
+# A Secret for the official Helm chart:
+{program} connection identity.json --format kubernetes \\
+    | kubectl apply -f -
+"""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the connection."""
+    output_format = "json" if arguments.json else str(arguments.format or "env")
+    if arguments.json and arguments.format not in (None, "json"):
+        raise UsageError(f"--json and --format {arguments.format} exclude each other: give one of them")
+    if arguments.file == "-" and sys.stdin.isatty():
+        raise UsageError("Nothing is piped in: give a FILE, or pipe `az identity show` into this command.")
+    text, source = read_text(arguments.file)
+    identity = identity_from_az(text, source=source)
+    if problem := problem_of_id(arguments.conn_id, output_format):
+        raise UsageError(f"{problem}.")
+    print(FORMATS[output_format](identity, arguments.conn_id), end="")
+    return OK
+
+
+COMMAND = Command(
+    name="connection",
+    help="make an Airflow connection from what the Azure CLI prints",
+    description=_DESCRIPTION,
+    usage="[FILE] [--conn-id ID] [--format FORMAT]",
+    examples=_EXAMPLES,
+    run=run,
+    arguments=(
+        Argument("file", metavar="FILE", nargs="?", default="-", help="the JSON; - or nothing for standard input"),
+        Argument(
+            "--conn-id", metavar="ID", default=_DEFAULT_ID, help=f"the connection's id ({_DEFAULT_ID} unless given)"
+        ),
+        Argument("--format", choices=list(FORMATS), help="what to print (env unless given)"),
+        JSON,
+    ),
+)

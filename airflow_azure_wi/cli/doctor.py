@@ -1,0 +1,121 @@
+"""``doctor``: examine why a workload can or cannot sign in."""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from airflow_azure_wi.cli.command import FAILED, JSON, OK, Argument, Command, UsageError
+from airflow_azure_wi.errors import FederationError
+from airflow_azure_wi.federation.credentials import IdentityResource, problems_of_identity
+
+if TYPE_CHECKING:
+    from airflow_azure_wi.doctor import Case
+
+_DESCRIPTION = """\
+Makes every check that it can, where the workload runs: identity, environment,
+token file, federated token, the way to Microsoft Entra ID, the token exchange,
+and what the access token says. A refused exchange ends with the command that
+makes Entra accept this workload's own token.
+"""
+
+_EXAMPLES = """\
+# In a pod, from its environment alone (AZURE_CLIENT_ID, AZURE_TENANT_ID):
+{program} doctor
+
+# As the identity of an Airflow connection:
+{program} doctor azure_wi
+
+# And ask for a token for Azure Storage, and for a subscription:
+{program} doctor azure_wi --scope https://storage.azure.com/.default \\
+    --subscription 0b1f6471-1bf0-4dda-aec3-cb9272f09590
+"""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report."""
+    from airflow_azure_wi.doctor import examine, text
+
+    # What it says of a refusal is in the report, and better.
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    case = _case(arguments, _resource(arguments))
+    report = examine(case, scopes=arguments.scope, subscription_id=arguments.subscription)
+    print(json.dumps(report.as_json(), indent=2) if arguments.json else text.render(report), end="")
+    return OK if report.is_ok else FAILED
+
+
+def _resource(arguments: argparse.Namespace) -> IdentityResource | None:
+    given = (arguments.identity_name, arguments.resource_group)
+    if not any(given):
+        return None
+    if not all(given):
+        raise UsageError("--identity-name and --resource-group go together: give both or none.")
+    resource = IdentityResource(*given)
+    if problems := list(problems_of_identity(resource)):
+        raise FederationError(problems)
+    return resource
+
+
+def _case(arguments: argparse.Namespace, resource: IdentityResource | None) -> "Case":
+    from airflow_azure_wi.doctor import Case
+
+    if arguments.conn_id is None:
+        return Case.of("the environment", None, environment=os.environ, resource=resource)
+    # Airflow may log to standard output while it starts, which is for the report alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        from airflow_azure_wi import airflow_compat
+        from airflow_azure_wi.hooks.configuration import options
+
+        try:
+            connection = airflow_compat.stored_connection(arguments.conn_id)
+        except LookupError as error:
+            raise UsageError(
+                f"Airflow finds no connection {arguments.conn_id!r} from here: {error}. Check the id with `airflow "
+                "connections list`. Where only tasks can read connections, as on workers of Airflow 3, run the DAG "
+                "azure_workload_identity_preflight instead, or examine the environment, without a connection id."
+            ) from None
+        configured = options()
+    return Case.of(
+        f"connection {arguments.conn_id!r}",
+        connection.extra,
+        login=connection.login,
+        environment=os.environ,
+        options=configured,
+        resource=resource,
+    )
+
+
+COMMAND = Command(
+    name="doctor",
+    help="examine why a workload can or cannot sign in",
+    description=_DESCRIPTION,
+    usage="[CONN_ID] [OPTION ...]",
+    examples=_EXAMPLES,
+    run=run,
+    arguments=(
+        Argument(
+            "conn_id",
+            metavar="CONN_ID",
+            nargs="?",
+            help="an Airflow connection; without one, the environment names the identity",
+        ),
+        Argument(
+            "--scope",
+            action="append",
+            default=[],
+            help="also get a token for this scope, such as https://vault.azure.net/.default; may be repeated",
+        ),
+        Argument("--subscription", metavar="ID", help="also check that this subscription is visible"),
+        Argument(
+            "--identity-name",
+            metavar="NAME",
+            help="the name of the managed identity, for the command that is proposed; otherwise the command looks it "
+            "up by its client id",
+        ),
+        Argument("--resource-group", metavar="GROUP", help="its resource group"),
+        JSON,
+    ),
+)

@@ -1,0 +1,120 @@
+"""What is examined: who shall sign in, as far as that is known, and where."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_azure_wi.clouds import PUBLIC, Cloud
+from airflow_azure_wi.deployment import CONFIG_SECTION, Deployment, Options
+from airflow_azure_wi.errors import DeploymentError, IdentityError
+from airflow_azure_wi.federation.credentials import IdentityResource
+from airflow_azure_wi.identity import WorkloadIdentity
+
+_AUTHORITY_HOST = "AZURE_AUTHORITY_HOST"
+_TOKEN_PROXY = "AZURE_KUBERNETES_TOKEN_PROXY"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sign-in to examine.
+
+    :param about: what names the identity, as messages shall name it.
+    :param identity: who to sign in as, or None where ``identity_problem`` says why that is unknown.
+    :param deployment: where the federated token is, unless ``token_file_problem`` says that this cannot be known;
+        where it is sent, unless ``authority_problem`` does; and what Airflow's options say, unless
+        ``options_problem`` does.
+    :param resource: where the identity is found in Azure, if that is known.
+    """
+
+    about: str
+    environment: Mapping[str, str]
+    identity: WorkloadIdentity | None
+    identity_problem: str | None
+    deployment: Deployment
+    token_file_problem: str | None
+    authority_problem: str | None
+    options_problem: str | None
+    resource: IdentityResource | None
+
+    @classmethod
+    def of(
+        cls,
+        about: str,
+        extra: Mapping[str, Any] | str | None,
+        *,
+        environment: Mapping[str, str],
+        login: str | None = None,
+        options: Options | None = None,
+        resource: IdentityResource | None = None,
+    ) -> "Case":
+        """Gather a case from a connection's extra and an environment. What is wrong with them is part of the case.
+
+        :param options: Airflow's options, or None to take those that the environment sets.
+        """
+        identity, identity_problem = None, None
+        try:
+            identity = WorkloadIdentity.from_extra(extra, source=about, environment=environment, login=login)
+        except IdentityError as error:
+            identity_problem = str(error)
+        where, authority = dict(environment), {_AUTHORITY_HOST: environment.get(_AUTHORITY_HOST, "")}
+        where.pop(_AUTHORITY_HOST, None)
+        # One after the other, so that a problem of one leaves the other to be examined.
+        options = options or _options_in(environment)
+        of_token_file, token_file_problem = _deployment(where, Options(options.federated_token_file))
+        of_authority, authority_problem = _deployment(authority, Options())
+        of_options, options_problem = _deployment({}, options)
+        return cls(
+            about=about,
+            environment=environment,
+            identity=identity,
+            identity_problem=identity_problem,
+            deployment=replace(
+                of_options,
+                token_file=of_token_file.token_file,
+                token_file_named_by=of_token_file.token_file_named_by,
+                authority_host=of_authority.authority_host,
+            ),
+            token_file_problem=token_file_problem,
+            authority_problem=authority_problem,
+            options_problem=options_problem,
+            resource=resource or _resource_in(extra),
+        )
+
+    @property
+    def cloud(self) -> Cloud:
+        """The cloud of the identity, or the public one while that is unknown."""
+        return self.identity.cloud if self.identity else PUBLIC
+
+    @property
+    def authority_host(self) -> str:
+        """The https URL that exchanges the token."""
+        return self.deployment.authority_host_for(self.cloud)
+
+    @property
+    def token_proxy(self) -> str | None:
+        """The proxy of AKS identity bindings that exchanges go to instead of the authority host, if they do."""
+        return self.environment.get(_TOKEN_PROXY) or None if self.deployment.identity_binding else None
+
+
+def _options_in(environment: Mapping[str, str]) -> Options:
+    names = {name: f"AIRFLOW__{CONFIG_SECTION}__{name}".upper() for name in Options._fields}
+    return Options(**{name: environment.get(variable, "") for name, variable in names.items()})
+
+
+def _deployment(environment: Mapping[str, str], options: Options) -> tuple[Deployment, str | None]:
+    try:
+        return Deployment.of(environment, options), None
+    except DeploymentError as error:
+        return Deployment.of({}), str(error)
+
+
+def _resource_in(extra: Mapping[str, Any] | str | None) -> IdentityResource | None:
+    """Return where the identity is, if the connection holds all that ``az identity show`` prints."""
+    if isinstance(extra, str):
+        try:
+            extra = json.loads(extra)
+        except (ValueError, RecursionError):
+            return None
+    resource_id = extra.get("id") if isinstance(extra, Mapping) else None
+    return IdentityResource.from_resource_id(resource_id) if isinstance(resource_id, str) else None

@@ -1,0 +1,93 @@
+"""The examination: every check that can say something, in order, whatever the others found."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from airflow_azure_wi.doctor import network_checks as network
+from airflow_azure_wi.doctor import sign_in_checks as sign_in
+from airflow_azure_wi.doctor import token_checks as deployed
+from airflow_azure_wi.doctor.case import Case
+from airflow_azure_wi.doctor.result import Report, Result, Status
+from airflow_azure_wi.federated_token import FederatedToken
+
+_SIGN_IN = ("token exchange", "access token")
+
+
+def examine(case: Case, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> Report:
+    """Make all checks; blocks while they talk to the authority host.
+
+    :param scopes: scopes to get a token for, besides that of Azure Resource Manager.
+    :param subscription_id: a subscription that shall be visible to the identity.
+    """
+    token_file, token = deployed.check_token_file(case)
+    results = [
+        deployed.check_identity(case),
+        deployed.check_environment(case),
+        token_file,
+        deployed.check_claims(token),
+        deployed.check_audience(case, token),
+        deployed.check_lifetime(case, token),
+        *_way_to_the_authority(case),
+    ]
+    signed_in = None
+    if why_not := _reason_not_to_exchange(case, token, results):
+        results += [Result(name, Status.SKIPPED, why_not) for name in _SIGN_IN]
+    elif token is not None:
+        signing_in, signed_in = _sign_in(case, token, scopes, subscription_id)
+        results += signing_in
+    return Report(case.about, tuple(results), signed_in)
+
+
+def _way_to_the_authority(case: Case) -> Iterator[Result]:
+    names = ("DNS", "TCP", "TLS", "clock")
+    if case.authority_problem:
+        yield from (Result(name, Status.SKIPPED, "the authority host is not known") for name in names)
+        return
+    if case.token_proxy:
+        why = f"tokens are exchanged by the proxy of AKS identity bindings, {case.token_proxy}"
+        yield from (Result(name, Status.SKIPPED, why) for name in names)
+        return
+    route = network.route_to(network.openid_configuration_of(case))
+    yield (result := network.check_dns(route))
+    if result.status is not Status.FAILED:
+        yield (result := network.check_tcp(route))
+    answer: Any = None
+    if result.status is not Status.FAILED:
+        result, answer = network.check_tls(route)
+        yield result
+        yield network.check_clock(answer)
+
+
+def _reason_not_to_exchange(case: Case, token: FederatedToken | None, results: Sequence[Result]) -> str | None:
+    if case.identity is None:
+        return "it is not known who shall sign in"
+    if token is None:
+        return "there is no federated token to exchange"
+    failed = {result.name for result in results if result.status is Status.FAILED}
+    if case.authority_problem or failed & {"DNS", "TCP", "TLS"}:
+        return "the authority host cannot be reached"
+    if "token lifetime" in failed:
+        return "the federated token has expired"
+    return None
+
+
+def _sign_in(
+    case: Case, token: FederatedToken, scopes: Sequence[str], subscription_id: str | None
+) -> tuple[list[Result], str | None]:
+    result, access_token = sign_in.check_exchange(case, token, case.cloud.resource_manager_scope)
+    results = [result]
+    signed_in = None
+    if access_token is None:
+        results.append(Result("access token", Status.SKIPPED, "there is none"))
+    else:
+        result, signed_in = sign_in.check_access_token(case, access_token.token)
+        results.append(result)
+    for scope in scopes:
+        results.append(sign_in.check_exchange(case, token, scope, name="scope")[0])
+    if subscription_id is not None:
+        results.append(
+            sign_in.check_subscription(case, access_token.token, subscription_id)
+            if access_token is not None
+            else Result("subscription", Status.SKIPPED, "there is no access token to ask with")
+        )
+    return results, signed_in

@@ -1,0 +1,146 @@
+"""Checks of what the deployment provides: the identity, the environment, and the federated token in its file."""
+
+import time
+from urllib.parse import urlsplit
+
+from airflow_azure_wi import federated_token
+from airflow_azure_wi.doctor.case import Case
+from airflow_azure_wi.doctor.durations import spoken
+from airflow_azure_wi.doctor.result import Result, Status
+from airflow_azure_wi.errors import FederatedTokenError
+from airflow_azure_wi.federated_token import FederatedToken
+
+_VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST")
+
+# The kubelet replaces a token when 80 % of its life are over; somewhat later it is late.
+_LATE_FOR_ROTATION = 0.9
+
+_TOLERATED_SKEW = 60
+
+_ROTATION = (
+    "Check that the file is a projected volume, not a copy, that it is mounted without subPath (which never sees a "
+    "rotation), and that the clock is right."
+)
+
+
+def check_identity(case: Case) -> Result:
+    """Check that it is known who shall sign in."""
+    if case.identity is None:
+        return Result("identity", Status.FAILED, case.identity_problem or "unknown")
+    who = case.identity
+    subscription = f", subscription {who.subscription_id}" if who.subscription_id else ""
+    found = f"client id {who.client_id}, tenant {who.tenant_id}{subscription}, {who.cloud.name} (from {case.about})"
+    return Result("identity", Status.OK, found)
+
+
+def check_environment(case: Case) -> Result:
+    """Say which variables are set, and check the authority host among them."""
+    values = {name: _shown(case.environment.get(name, "").strip()) for name in _VARIABLES}
+    found = ", ".join(f"{name}={value}" for name, value in values.items() if value) or "no AZURE_ variable is set"
+    if problems := [problem for problem in (case.authority_problem, case.options_problem) if problem]:
+        return Result("environment", Status.FAILED, "\n".join(problems))
+    own = values["AZURE_CLIENT_ID"].lower()
+    if case.identity and own and own != case.identity.client_id:
+        return Result(
+            "environment",
+            Status.OK,
+            f"{found}; the client id of {case.about} goes before AZURE_CLIENT_ID, and is another",
+        )
+    return Result("environment", Status.OK, found)
+
+
+def check_token_file(case: Case) -> tuple[Result, FederatedToken | None]:
+    """Check that the file can be read and holds a JSON Web Token."""
+    if case.token_file_problem:
+        return Result("token file", Status.FAILED, case.token_file_problem), None
+    file = case.deployment.token_file
+    try:
+        token = federated_token.read(file, named_by=case.deployment.token_file_named_by)
+        age = spoken(time.time() - file.stat().st_mtime)
+    except FederatedTokenError as error:
+        return Result("token file", Status.FAILED, str(error)), None
+    except OSError:
+        age = "an unknown time"
+    found = (
+        f"{file} holds a JSON Web Token, written {age} ago (the file is named by {case.deployment.token_file_named_by})"
+    )
+    return Result("token file", Status.OK, found), token
+
+
+def check_claims(token: FederatedToken | None) -> Result:
+    """Check the issuer and the subject, by which Entra recognizes the workload."""
+    name = "issuer, subject"
+    if token is None:
+        return _no_token(name)
+    found = f"issuer {token.issuer or 'missing'}, subject {token.subject or 'missing'}"
+    if not token.issuer or not token.subject:
+        return Result(name, Status.FAILED, found, "Project a service account token of Kubernetes: it has both.")
+    if _is_inside_the_cluster(token.issuer):
+        return Result(
+            name,
+            Status.WARNING,
+            f"{found}; Entra can fetch the signing keys only of an issuer that is on the internet",
+            "Give the cluster a public OIDC issuer (on AKS: az aks update --enable-oidc-issuer).",
+        )
+    return Result(name, Status.OK, found)
+
+
+def check_audience(case: Case, token: FederatedToken | None) -> Result:
+    """Check that the token is for the token exchange of the cloud."""
+    if token is None:
+        return _no_token("audience")
+    expected = case.cloud.token_exchange_audience
+    found = ", ".join(token.audience) or "missing"
+    # The proxy of AKS identity bindings has an audience of its own, and knows it.
+    if expected in token.audience or case.token_proxy:
+        return Result("audience", Status.OK, found)
+    return Result(
+        "audience",
+        Status.WARNING,
+        f"{found}; {case.cloud.name} expects {expected}, unless the federated identity credential names another",
+        f"Project the token with the audience {expected}.",
+    )
+
+
+def check_lifetime(case: Case, token: FederatedToken | None) -> Result:
+    """Check that the token is valid now, and is replaced in time."""
+    name = "token lifetime"
+    if token is None:
+        return _no_token(name)
+    now = time.time()
+    left = token.seconds_left(now)
+    if left is None:
+        return Result(name, Status.WARNING, "the token does not say when it expires", _ROTATION)
+    if left <= 0:
+        found = f"the federated token in {case.deployment.token_file} expired {spoken(-left)} ago ({token.described()})"
+        return Result(name, Status.FAILED, found, _ROTATION)
+    return _check_rotation(name, left, None if token.issued_at is None else now - token.issued_at)
+
+
+def _check_rotation(name: str, left: float, age: float | None) -> Result:
+    expiry = f"expires in {spoken(left)}"
+    if age is None:
+        return Result(name, Status.OK, expiry)
+    if age < -_TOLERATED_SKEW:
+        found = f"issued {spoken(-age)} in the future, {expiry}"
+        return Result(name, Status.WARNING, found, "Set this machine's clock (NTP).")
+    found = f"issued {spoken(age)} ago, {expiry}"
+    if age > _LATE_FOR_ROTATION * (age + left):
+        return Result(name, Status.WARNING, f"{found}; it should have been replaced by now", _ROTATION)
+    return Result(name, Status.OK, found)
+
+
+def _shown(value: str) -> str:
+    return "(looks like a token, not shown)" if value.startswith("eyJ") else value
+
+
+def _is_inside_the_cluster(issuer: str) -> bool:
+    try:
+        host = urlsplit(issuer).hostname or ""
+    except ValueError:
+        return False
+    return host == "kubernetes" or host.endswith((".svc", ".local", ".internal"))
+
+
+def _no_token(name: str) -> Result:
+    return Result(name, Status.SKIPPED, "there is no federated token to look at")

@@ -1,0 +1,38 @@
+"""Examines whether tasks and triggers can sign in, and shows the report in the task logs.
+
+It is for deployments without a shell. Trigger it with the id of your connection, and with the scopes of the services
+that your DAGs use.
+"""
+
+import pendulum
+
+from airflow_azure_wi.operators.preflight import AzureWorkloadIdentityPreflightOperator
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow.models.dag import DAG
+
+with DAG(
+    "azure_workload_identity_preflight",
+    schedule=None,
+    start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
+    catchup=False,
+    tags=["azure", "preflight"],
+    params={
+        "conn_id": "azure_workload_identity_default",
+        "scopes": ["https://storage.azure.com/.default"],
+        "subscription_id": "",
+    },
+    # So that the scopes stay a list when they are filled in.
+    render_template_as_native_obj=True,
+    doc_md=__doc__,
+):
+    for task_id, deferrable in {"on_worker": False, "in_triggerer": True}.items():
+        AzureWorkloadIdentityPreflightOperator(
+            task_id=task_id,
+            deferrable=deferrable,
+            conn_id="{{ params.conn_id }}",
+            scopes="{{ params.scopes }}",
+            subscription_id="{{ params.subscription_id }}",
+        )

@@ -1,0 +1,63 @@
+"""An operator that examines a sign-in where tasks run, for deployments without a shell."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_azure_wi.airflow_compat import BaseOperator
+from airflow_azure_wi.errors import WorkloadIdentityError
+from airflow_azure_wi.hooks.azure_workload_identity import AzureWorkloadIdentityHook
+
+
+class PreflightError(WorkloadIdentityError):
+    """A check of the doctor failed; the task's log holds the report."""
+
+
+class AzureWorkloadIdentityPreflightOperator(BaseOperator):
+    """Makes the doctor's checks, writes the report into the task's log, and fails if a check did.
+
+    :param conn_id: the connection to sign in with.
+    :param scopes: scopes to get a token for, besides that of Azure Resource Manager.
+    :param subscription_id: a subscription that shall be visible to the identity; none when empty.
+    :param deferrable: examine in the triggerer instead of on the worker.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "scopes", "subscription_id")
+
+    def __init__(
+        self,
+        *,
+        conn_id: str = AzureWorkloadIdentityHook.default_conn_name,
+        scopes: Sequence[str] = (),
+        subscription_id: str = "",
+        deferrable: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+        self.scopes = scopes
+        self.subscription_id = subscription_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Any) -> None:
+        """Examine here, or let the triggerer do it."""
+        if self.deferrable:
+            from airflow_azure_wi.triggers.preflight import AzureWorkloadIdentityPreflightTrigger
+
+            self.defer(
+                trigger=AzureWorkloadIdentityPreflightTrigger(self.conn_id, self.scopes, self.subscription_id or None),
+                method_name="execute_complete",
+            )
+        from airflow_azure_wi.doctor import text
+
+        hook = AzureWorkloadIdentityHook(self.conn_id)
+        report = hook.examine(scopes=self.scopes, subscription_id=self.subscription_id or None)
+        self._conclude(report.is_ok, text.render(report), report.short())
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> None:
+        """Write what the triggerer found."""
+        self._conclude(event["ok"], event["text"], event["short"])
+
+    def _conclude(self, is_ok: bool, report: str, short: str) -> None:
+        self.log.info("\n%s", report)
+        if not is_ok:
+            raise PreflightError(short)

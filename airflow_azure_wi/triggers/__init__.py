@@ -1,0 +1,1 @@
+"""Triggers of this package, which run in the triggerer."""

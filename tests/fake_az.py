@@ -1,0 +1,128 @@
+"""An ``az`` for tests: an executable that records how it was called and keeps federated identity credentials."""
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+_SCRIPT = """\
+#!{python}
+import sys
+sys.path.insert(0, {root!r})
+from tests.fake_az import main
+sys.exit(main({directory!r}, sys.argv[1:]))
+"""
+
+
+class FakeAz:
+    """The executable and what it holds.
+
+    :param directory: where it is written; put it first on the PATH.
+    :param identity: what ``az identity show`` prints.
+    """
+
+    def __init__(self, directory: Path, identity: dict[str, Any]) -> None:
+        self._directory = directory
+        directory.mkdir()
+        root = str(Path(__file__).parent.parent)
+        script = directory / "az"
+        script.write_text(_SCRIPT.format(python=sys.executable, root=root, directory=str(directory)))
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        _write(directory, "identity", identity)
+        _write(directory, "credentials", {})
+        _write(directory, "calls", [])
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment in which this is ``az``."""
+        return {"PATH": f"{self._directory}{os.pathsep}{os.environ['PATH']}"}
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """The arguments of each call, in order."""
+        calls: list[list[str]] = _read(self._directory, "calls")
+        return calls
+
+    @property
+    def writes(self) -> list[str]:
+        """What the calls that changed something did."""
+        return [call[2] for call in self.calls if call[1] == "federated-credential" and call[2] != "list"]
+
+    @property
+    def credentials(self) -> list[dict[str, Any]]:
+        """What ``az identity federated-credential list`` prints."""
+        return list(_read(self._directory, "credentials").values())
+
+    def add(self, name: str, issuer: str, subject: str, audience: str) -> None:
+        """Hold a credential from the start."""
+        _create(self._directory, {"name": name, "issuer": issuer, "subject": subject, "audiences": audience})
+
+
+def main(directory_name: str, arguments: list[str]) -> int:
+    """Do what az would."""
+    directory = Path(directory_name)
+    _write(directory, "calls", [*_read(directory, "calls"), arguments])
+    words = [word for word in arguments[:3] if not word.startswith("-")]
+    options = _options(arguments[len(words) :])
+    identity = _read(directory, "identity")
+    match words:
+        case ["identity", "federated-credential", "create"]:
+            _check_identity(identity, options)
+            return _create(directory, options)
+        case ["identity", "federated-credential", "list"]:
+            _check_identity(identity, options)
+            _print_list(list(_read(directory, "credentials").values()), options)
+        case ["identity", "show"]:
+            print(json.dumps(identity, indent=2))
+        case ["identity", "list"]:
+            if options["query"] == f"[?clientId=='{identity['clientId']}'].[name,resourceGroup]":
+                print(f"{identity['name']}\t{identity['resourceGroup']}")
+        case _:
+            print(f"az: unknown command {arguments}", file=sys.stderr)
+            return 2
+    return 0
+
+
+def _create(directory: Path, options: dict[str, str]) -> int:
+    credentials = _read(directory, "credentials")
+    others = [each for name, each in credentials.items() if name != options["name"]]
+    if any((each["issuer"], each["subject"]) == (options["issuer"], options["subject"]) for each in others):
+        print("(BadRequest) Issuer and subject combination already exists for this Managed Identity.", file=sys.stderr)
+        return 1
+    credentials[options["name"]] = {
+        "name": options["name"],
+        "issuer": options["issuer"],
+        "subject": options["subject"],
+        "audiences": [options["audiences"]],
+        "type": "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
+    }
+    _write(directory, "credentials", credentials)
+    return 0
+
+
+def _print_list(credentials: list[dict[str, Any]], options: dict[str, str]) -> None:
+    if options.get("output") != "tsv":
+        print(json.dumps(credentials, indent=2))
+        return
+    assert options["query"] == "[].[issuer,subject,audiences[0],name]"
+    for each in credentials:
+        print("\t".join([each["issuer"], each["subject"], each["audiences"][0], each["name"]]))
+
+
+def _check_identity(identity: dict[str, Any], options: dict[str, str]) -> None:
+    if (options["identity-name"], options["resource-group"]) != (identity["name"], identity["resourceGroup"]):
+        sys.exit("(ParentResourceNotFound) There is no such identity.")
+
+
+def _options(arguments: list[str]) -> dict[str, str]:
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    return {name.removeprefix("--"): value for name, value in pairs}
+
+
+def _read(directory: Path, what: str) -> Any:
+    return json.loads((directory / f"{what}.json").read_text())
+
+
+def _write(directory: Path, what: str, value: Any) -> None:
+    (directory / f"{what}.json").write_text(json.dumps(value))

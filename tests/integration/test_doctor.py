@@ -1,0 +1,350 @@
+"""The doctor, with real exchanges: each cause has its own explanation, and what it proposes mends it."""
+
+import json
+import shlex
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from airflow_azure_wi.clouds import PUBLIC
+from airflow_azure_wi.deployment import Options
+from airflow_azure_wi.doctor import Case, Report, Status, examine, text
+from airflow_azure_wi.federation.credentials import IdentityResource
+from airflow_azure_wi.testing import (
+    Certificates,
+    FederatedIdentityCredential,
+    ManagedIdentity,
+    OfflineAzure,
+    Refuse,
+)
+from airflow_azure_wi.testing.offline import NAMESPACE, SERVICE_ACCOUNT
+from airflow_azure_wi.testing.server import HttpsServer
+from tests.fake_az import FakeAz
+
+SUBJECT = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+
+
+@pytest.fixture
+def doctor(workload: OfflineAzure, identity: ManagedIdentity) -> Callable[..., Report]:
+    """Examine the sign-in of this process as the identity; no report may hold a token."""
+    import os
+
+    def doctor(**options: Any) -> Report:
+        resource = IdentityResource(identity.name, identity.resource_group) if options.pop("named", True) else None
+        extra = options.pop("extra", {"clientId": identity.client_id, "tenantId": identity.tenant_id})
+        case = Case.of("connection 'azure_wi'", extra, environment=os.environ, resource=resource)
+        report = examine(case, **options)
+        for shown in (text.render(report), json.dumps(report.as_json()), report.short()):
+            assert "eyJ" not in shown
+        return report
+
+    return doctor
+
+
+@pytest.fixture
+def project(workload: OfflineAzure) -> Iterator[Callable[..., None]]:
+    """Project another token than the workload's usual one, until the next rotation."""
+
+    def project(**claims: Any) -> None:
+        token = workload.cluster.service_account_token(NAMESPACE, SERVICE_ACCOUNT, **claims)
+        workload.projected_token.path.write_text(token)
+
+    yield project
+    workload.projected_token.rotate()
+
+
+def found(report: Report, name: str) -> str:
+    [result] = [result for result in report.results if result.name == name]
+    return f"{result.status.value}: {result.found}" + (f"\n{result.next_step}" if result.next_step else "")
+
+
+def failed(report: Report) -> list[str]:
+    return [result.name for result in report.failed()]
+
+
+def command_of(report: Report) -> str:
+    [command] = [command for result in report.failed() for command in result.commands]
+    assert text.render(report).endswith(f"\n{command}\n")
+    return command
+
+
+def apply(command: str, identity: ManagedIdentity) -> None:
+    """Do what Azure would do upon the command."""
+    words = shlex.split(command)
+    assert words[:4] == ["az", "identity", "federated-credential", "create"]
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    assert (options["--identity-name"], options["--resource-group"]) == (identity.name, identity.resource_group)
+    identity.add_credential(
+        FederatedIdentityCredential(
+            options["--name"], options["--issuer"], options["--subject"], (options["--audiences"],)
+        )
+    )
+
+
+def test_a_workload_that_is_linked_signs_in(doctor: Callable[..., Report], identity: ManagedIdentity) -> None:
+    report = doctor(scopes=["https://storage.azure.com/.default"])
+    assert report.is_ok, text.render(report)
+    assert {result.status for result in report.results} == {Status.OK}
+    assert [result.name for result in report.results] == [
+        *("identity", "environment", "token file", "issuer, subject", "audience", "token lifetime"),
+        *("DNS", "TCP", "TLS", "clock", "token exchange", "access token", "scope"),
+    ]
+    assert report.short() == (
+        f"Signed in as {identity.client_id} (object id {identity.principal_id}) in tenant {identity.tenant_id}."
+    )
+    assert "expires in 60 min" in found(report, "token lifetime")
+    assert f"subject {SUBJECT}" in found(report, "issuer, subject")
+    assert "ca.pem" in found(report, "TLS")
+
+
+def test_a_missing_credential(doctor: Callable[..., Report], identity: ManagedIdentity) -> None:
+    identity.remove_credential("worker")
+    report = doctor()
+    assert failed(report) == ["token exchange"]
+    assert "AADSTS70021:" in found(report, "token exchange")
+    assert "Failed: token exchange." in text.render(report)
+    apply(command_of(report), identity)
+    assert doctor().is_ok
+
+
+def test_a_missing_subject_among_others(doctor: Callable[..., Report], identity: ManagedIdentity) -> None:
+    [worker] = identity.federated_credentials
+    identity.add_credential(replace(worker, subject="system:serviceaccount:airflow:airflow-scheduler"))
+    report = doctor()
+    assert "this workload's service account is not linked" in " ".join(found(report, "token exchange").split())
+    apply(command_of(report), identity)
+    assert doctor().is_ok
+    assert len(identity.federated_credentials) == 2
+
+
+def test_a_wrong_issuer(doctor: Callable[..., Report], identity: ManagedIdentity) -> None:
+    [worker] = identity.federated_credentials
+    identity.add_credential(replace(worker, issuer=f"{worker.issuer}/"))
+    report = doctor()
+    assert "AADSTS700211" in found(report, "token exchange")
+    assert "a trailing slash included" in found(report, "token exchange")
+    apply(command_of(report), identity)
+    assert doctor().is_ok
+
+
+def test_a_wrong_audience(
+    doctor: Callable[..., Report], project: Callable[..., None], identity: ManagedIdentity
+) -> None:
+    identity.remove_credential("worker")
+    apply(command_of(doctor()), identity)
+    project(audience="https://kubernetes.default.svc")
+    report = doctor()
+    expected = "warning: https://kubernetes.default.svc; AzurePublicCloud expects api://AzureADTokenExchange"
+    assert expected in found(report, "audience")
+    assert "AADSTS700212" in found(report, "token exchange")
+    assert "Project the federated token with the audience" in found(report, "token exchange")
+    # The same name as before: issuer and subject are unique on an identity, so that credential is replaced.
+    apply(command_of(report), identity)
+    assert doctor().is_ok
+
+
+def test_an_expired_token(doctor: Callable[..., Report], project: Callable[..., None], workload: OfflineAzure) -> None:
+    project(lifetime=-3 * 3600)
+    report = doctor()
+    assert failed(report) == ["token lifetime"]
+    assert "expired 3 h ago" in found(report, "token lifetime")
+    assert "subPath" in found(report, "token lifetime")
+    assert found(report, "token exchange") == "skipped: the federated token has expired"
+    assert SUBJECT in report.short()
+    assert not [result.commands for result in report.results if result.commands]
+    workload.projected_token.rotate()
+    assert doctor().is_ok
+
+
+def test_a_token_that_only_entra_finds_expired(doctor: Callable[..., Report], workload: OfflineAzure) -> None:
+    workload.entra.fail_next(Refuse("AADSTS700024"), Refuse("AADSTS700024"))
+    report = doctor()
+    assert failed(report) == ["token exchange"]
+    assert "outside its validity period" in found(report, "token exchange")
+    assert "clock" in found(report, "token exchange")
+    assert not [result.commands for result in report.results if result.commands]
+
+
+def test_the_command_for_an_identity_of_unknown_name_runs_in_bash(
+    doctor: Callable[..., Report], identity: ManagedIdentity, tmp_path: Path
+) -> None:
+    identity.remove_credential("worker")
+    az = FakeAz(tmp_path / "bin", identity.as_json())
+    subprocess.run(["bash", "-c", command_of(doctor(named=False))], env=az.environment(), check=True)
+    [created] = az.credentials
+    identity.add_credential(
+        FederatedIdentityCredential(created["name"], created["issuer"], created["subject"], tuple(created["audiences"]))
+    )
+    assert doctor().is_ok
+
+
+def test_a_connection_that_holds_all_that_az_prints_names_the_identity(
+    doctor: Callable[..., Report], identity: ManagedIdentity
+) -> None:
+    identity.remove_credential("worker")
+    command = command_of(doctor(named=False, extra=identity.as_json()))
+    assert f"--identity-name {identity.name} --resource-group {identity.resource_group}" in command
+    assert f"--subscription {identity.subscription_id}" in command
+
+
+def test_each_examination_makes_an_exchange_of_its_own(
+    workload: OfflineAzure, identity: ManagedIdentity, tmp_path: Path
+) -> None:
+    """A token that is kept on disk says nothing about whether signing in works now."""
+    options = Options(token_cache="disk", token_cache_folder=str(tmp_path / "tokens"))
+    case = Case.of("x", identity.as_json(), environment=workload.environment(), options=options)
+    assert examine(case).is_ok
+    identity.remove_credential("worker")
+    assert failed(examine(case)) == ["token exchange"]
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_what_is_wrong_with_the_identity_leaves_the_rest_to_be_checked(doctor: Callable[..., Report]) -> None:
+    report = doctor(extra={"clientId": "x"})
+    assert failed(report) == ["identity"]
+    assert "clientId is 'x'" in report.short()
+    assert "ok: " in found(report, "token lifetime")
+    assert "ok: " in found(report, "TLS")
+    assert found(report, "token exchange") == "skipped: it is not known who shall sign in"
+
+
+def test_a_missing_token_leaves_the_rest_to_be_checked(
+    doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/does/not/exist")
+    report = doctor()
+    assert failed(report) == ["token file"]
+    assert "ok: " in found(report, "TLS")
+
+
+def test_a_token_in_place_of_its_path_is_not_shown(
+    doctor: Callable[..., Report], workload: OfflineAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", workload.projected_token.path.read_text())
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", workload.projected_token.path.read_text())
+    report = doctor()
+    assert failed(report) == ["environment", "token file"]
+    assert "AZURE_FEDERATED_TOKEN_FILE holds something that looks like a token" in report.short()
+
+
+def test_an_authority_that_cannot_be_used(doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "http://login.example.com")
+    report = doctor()
+    assert failed(report) == ["environment"]
+    assert "ok: " in found(report, "token lifetime")
+    assert "skipped" in found(report, "TLS")
+
+
+def test_a_name_that_does_not_resolve(doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://login.invalid")
+    report = doctor()
+    assert failed(report) == ["DNS"]
+    assert "login.invalid does not resolve" in report.short()
+    assert found(report, "token exchange") == "skipped: the authority host cannot be reached"
+
+
+def test_a_port_that_refuses(doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", f"https://127.0.0.1:{port}")
+    report = doctor()
+    assert failed(report) == ["TCP"]
+    assert f"127.0.0.1:{port} cannot be connected to: Connection refused" in report.short()
+
+
+def test_a_certificate_that_is_not_trusted(
+    doctor: Callable[..., Report], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Certificates(tmp_path / "other").ca_file
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
+    report = doctor()
+    assert failed(report) == ["TLS"]
+    assert f"certificate authorities of {other}" in report.short()
+    assert "certificate verify failed" in report.short()
+    assert "REQUESTS_CA_BUNDLE" in report.short()
+
+
+def test_certificate_authorities_that_do_not_exist(
+    doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/does/not/exist.pem")
+    report = doctor()
+    assert failed(report) == ["TLS"]
+    assert "REQUESTS_CA_BUNDLE is /does/not/exist.pem, which does not exist" in report.short()
+
+
+def test_a_proxy_is_what_is_connected_to(doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://login.invalid")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{port}")
+    monkeypatch.setenv("NO_PROXY", "")
+    report = doctor()
+    assert failed(report) == ["TCP"]
+    assert "Check the proxy in HTTPS_PROXY" in report.short()
+    assert "secret" not in text.render(report)
+
+
+def test_a_clock_that_is_wrong(
+    doctor: Callable[..., Report], workload: OfflineAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workload.projected_token.rotate()
+    right = time.time
+    monkeypatch.setattr("airflow_azure_wi.doctor.network_checks.time.time", lambda: right() - 600)
+    report = doctor()
+    assert "warning: 10 min behind the authority host's" in found(report, "clock")
+    assert "NTP" in found(report, "clock")
+
+
+def test_an_unknown_scope_fails_alone(doctor: Callable[..., Report]) -> None:
+    report = doctor(scopes=["https://typo.example/.default"])
+    assert failed(report) == ["scope"]
+    assert "AADSTS500011" in report.short()
+    assert report.signed_in is not None
+
+
+@pytest.fixture
+def resource_manager(azure: OfflineAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A resource manager that shows one subscription to whoever has a token."""
+
+    async def subscription(request: Request) -> Response:
+        assert request.headers["authorization"].startswith("Bearer ey")
+        if request.path_params["id"] == "11111111-1111-1111-1111-111111111111":
+            return JSONResponse({"displayName": "Data", "state": "Enabled"})
+        return JSONResponse({"error": {"code": "SubscriptionNotFound"}}, 404)
+
+    app = Starlette(routes=[Route("/subscriptions/{id}", subscription)])
+    certificates = azure._certificates
+    with HttpsServer(app, certificates) as server:
+        azure.entra.register_resource(server.url)
+        cloud = replace(PUBLIC, resource_manager=server.url)
+        monkeypatch.setattr("airflow_azure_wi.identity.PUBLIC", cloud)
+        yield server.url
+
+
+@pytest.mark.usefixtures("resource_manager")
+def test_a_subscription_that_is_visible(doctor: Callable[..., Report]) -> None:
+    report = doctor(subscription_id="11111111-1111-1111-1111-111111111111")
+    assert found(report, "subscription") == "ok: Data (11111111-1111-1111-1111-111111111111) is Enabled"
+
+
+@pytest.mark.usefixtures("resource_manager")
+def test_a_subscription_that_is_not_visible(doctor: Callable[..., Report], identity: ManagedIdentity) -> None:
+    report = doctor(subscription_id="22222222-2222-2222-2222-222222222222")
+    assert failed(report) == ["subscription"]
+    assert "SubscriptionNotFound" in report.short()
+    assert f"az role assignment create --assignee {identity.client_id}" in report.short()
+
+
+def test_a_subscription_is_a_guid(doctor: Callable[..., Report]) -> None:
+    assert failed(doctor(subscription_id="../../x")) == ["subscription"]

@@ -1,0 +1,60 @@
+import time
+from dataclasses import replace
+
+import pytest
+
+from airflow_azure_wi.doctor import Case, Status
+from airflow_azure_wi.doctor.token_checks import check_audience, check_claims, check_lifetime
+from airflow_azure_wi.federated_token import FederatedToken
+
+SUBJECT = "system:serviceaccount:airflow:airflow-worker"
+TOKEN = FederatedToken("a.b.c", "https://oidc.example.com/", SUBJECT, ("api://AzureADTokenExchange",), None, None)
+
+
+def case(cloud: str | None = None) -> Case:
+    extra = {"clientId": "6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10", "tenantId": "contoso.com", "cloud_environment": cloud}
+    return Case.of("connection 'azure_wi'", extra, environment={})
+
+
+def aged(age: float, left: float) -> FederatedToken:
+    now = time.time()
+    return replace(TOKEN, issued_at=now - age, expires_at=now + left)
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "found"),
+    [
+        (aged(600, 3000), Status.OK, "issued 10 min ago, expires in 50 min"),
+        (aged(3400, 200), Status.WARNING, "should have been replaced by now"),
+        (aged(-600, 3000), Status.WARNING, "issued 10 min in the future"),
+        (aged(90000, -300), Status.FAILED, "expired 5 min ago"),
+        (replace(TOKEN, expires_at=time.time() + 9000), Status.OK, "expires in 2 h"),
+        (TOKEN, Status.WARNING, "does not say when it expires"),
+    ],
+)
+def test_a_token_is_valid_and_replaced_in_time(token: FederatedToken, status: Status, found: str) -> None:
+    result = check_lifetime(case(), token)
+    assert result.status is status
+    assert found in result.found
+    assert bool(result.next_step) == (status is not Status.OK)
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local", "https://kubernetes"]
+)
+def test_an_issuer_that_entra_cannot_reach(issuer: str) -> None:
+    result = check_claims(replace(TOKEN, issuer=issuer))
+    assert result.status is Status.WARNING
+    assert "--enable-oidc-issuer" in (result.next_step or "")
+
+
+def test_a_token_without_a_subject() -> None:
+    result = check_claims(replace(TOKEN, subject=""))
+    assert (result.status, result.found) == (Status.FAILED, "issuer https://oidc.example.com/, subject missing")
+
+
+def test_the_audience_is_that_of_the_identitys_cloud() -> None:
+    assert check_audience(case(), TOKEN).status is Status.OK
+    elsewhere = check_audience(case("AzureUSGovernment"), TOKEN)
+    assert elsewhere.status is Status.WARNING
+    assert "api://AzureADTokenExchangeUSGov" in (elsewhere.next_step or "")
