@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,12 @@ class Bench:
             raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
         return json.loads(done.stdout.splitlines()[-1])
 
-    def add(self, what: str, unit: str, values: dict[str, float]) -> None:
+    def add(self, what: str, unit: str, values: Mapping[str, float]) -> None:
         """Add a row, print it, and give ratios to what is not ours."""
         ratios = {name: round(values["ours"] / value, 3) for name, value in values.items() if name != "ours" and value}
         self.rows.append({"what": what, "unit": unit, **values, "ratios": ratios})
-        cells = "".join(f"{values.get(name, float('nan')):>10.5g}" for name in CONTENDERS)
-        print(f"{what:<34}{unit:<10}{cells}   " + "  ".join(f"/{name} {ratio:.3g}" for name, ratio in ratios.items()))
+        cells = "".join(f"{values[name]:>10.5g}" if name in values else f"{'-':>10}" for name in CONTENDERS)
+        print(f"{what:<36}{unit:<10}{cells}   " + "  ".join(f"/{name} {ratio:.3g}" for name, ratio in ratios.items()))
 
     def exchanges(self) -> None:
         """Count exchanges where many ask at once."""
@@ -135,7 +136,7 @@ def main() -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as home, OfflineAzure(Path(home) / "azure", with_storage=False) as azure:
         bench = Bench(azure, Path(home))
-        print(f"{'':<34}{'':<10}" + "".join(f"{name:>10}" for name in CONTENDERS) + "   ours in relation to the others")
+        print(f"{'':<36}{'':<10}" + "".join(f"{name:>10}" for name in CONTENDERS) + "   ours in relation to the others")
         parts = {
             "exchanges": bench.exchanges,
             "processes": lambda: bench.processes(20 if options.quick else 100),

@@ -50,8 +50,12 @@ class Soak:
 def soak(home: Path, hours: int) -> dict[str, Any]:
     """Rotate for so many simulated hours while threads and coroutines ask all the time; return what went wrong."""
     print(f"\nSoak: {hours} simulated hours in {hours * 3600 / SCALE:.0f} s, {ASKERS} threads and {ASKERS} coroutines")
-    lifetimes = {"token_lifetime": FEDERATED_TOKEN_SECONDS, "access_token_lifetime": ACCESS_TOKEN_SECONDS}
-    with OfflineAzure(home / "soak", with_storage=False, **lifetimes) as azure:
+    with OfflineAzure(
+        home / "soak",
+        with_storage=False,
+        token_lifetime=FEDERATED_TOKEN_SECONDS,
+        access_token_lifetime=ACCESS_TOKEN_SECONDS,
+    ) as azure:
         os.environ.update(azure.environment())
         state = Soak(until=time.time() + hours * 3600 / SCALE)
         workers = [threading.Thread(target=_rotate, args=(azure, state))]
