@@ -14,20 +14,20 @@ HOOK_NAME = "Azure Workload Identity"
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "clientId": {
         "label": "Client ID",
-        "description": "The client id of the managed identity: `clientId` in what `az identity show` prints, "
+        "description": 'The client id of the managed identity: clientId in what "az identity show" prints, '
         "Client ID on its overview page in the Azure portal. Neither the principal id nor a secret.",
         "schema": {"type": "string"},
     },
     "tenantId": {
         "label": "Tenant ID",
-        "description": "The Microsoft Entra tenant of the managed identity: `tenantId` in what `az identity show` "
+        "description": 'The Microsoft Entra tenant of the managed identity: tenantId in what "az identity show" '
         "prints, Tenant ID under Properties in the Azure portal. A GUID or a domain name.",
         "schema": {"type": "string"},
     },
     "subscriptionId": {
         "label": "Subscription ID",
         "description": "Only for services that are managed by subscription, such as Data Factory: "
-        "`az account show --query id`, or Subscription ID on the overview page of the service.",
+        '"az account show --query id", or Subscription ID on the overview page of the service.',
         "schema": {"type": ["string", "null"]},
     },
 }

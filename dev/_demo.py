@@ -48,6 +48,9 @@ def main() -> int:
     options = argparse.ArgumentParser()
     options.add_argument("--ui", action="store_true")
     with_ui = options.parse_args().ui
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        # Whoever ends this ends what it started: Airflow's processes and Azurite.
+        signal.signal(stop, signal.default_int_handler)
     shutil.rmtree(HOME / "azure", ignore_errors=True)
     AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
     say("Starting the offline Azure: a simulated Entra, a projected token, and Azurite (installed on the first run)")
