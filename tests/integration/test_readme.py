@@ -1,17 +1,19 @@
 """Every code block of the README is run here, or it says why not."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.testing import FederatedIdentityCredential, OfflineAzure
 from tests.airflow_program import Airflow
 
+PROGRAM = str(Path(sys.executable).parent / "airflow-azure-wi")
 ROOT = Path(__file__).resolve().parent.parent.parent
 BLOCKS = [
     (language, re.sub(r"(?m)^" + indent, "", code))
@@ -41,7 +43,7 @@ def test_every_block_is_covered_here() -> None:
         "from airflow_azure_wi",
     )
     assert [code for _, code in BLOCKS if not code.startswith(covered)] == []
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 10
 
 
 @pytest.mark.parametrize("script", ["./dev/demo", "./dev/test"])
@@ -53,25 +55,27 @@ def test_the_two_commands_are_there_and_explain_themselves(script: str) -> None:
 
 
 def test_what_is_installed_is_this_distribution() -> None:
-    assert block("airflow-azure-wi").strip() == "airflow-azure-wi"
+    assert block("airflow-azure-wi\n").strip() == "airflow-azure-wi"
     assert block("pip install").split() == ["pip", "install", "airflow-azure-wi"]
     assert 'name = "airflow-azure-wi"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-def test_the_az_commands_link_a_workload(azure: OfflineAzure) -> None:
-    """No ``az`` runs here: its arguments are applied to the simulated Entra, which takes what Entra takes."""
-    create = words_of("az identity create")
-    assert create[:3] == ["az", "identity", "create"]
-    words = words_of("az identity federated-credential create")
-    options = dict(zip(words[4::2], words[5::2], strict=True))
-    assert options["--resource-group"] == create[create.index("--resource-group") + 1]
-    assert options["--identity-name"] == create[create.index("--name") + 1]
-    [real] = azure.identity.federated_credentials
-    azure.identity.add_credential(
-        FederatedIdentityCredential(real.name, options["--issuer"], options["--subject"], (options["--audiences"],))
-    )
-    azure.identity.add_credential(real)
-    assert (options["--subject"], (options["--audiences"],)) == (real.subject, real.audiences)
+def test_the_identity_that_is_created_is_the_one_that_is_linked() -> None:
+    """No ``az`` runs here: the script that links is run against a stand-in by tests/unit/cli/test_link.py."""
+    create, link = words_of("az identity create"), words_of("airflow-azure-wi link")
+    assert link[link.index("--identity-name") + 1] == create[create.index("--name") + 1]
+    assert link[link.index("--resource-group") + 1] == create[create.index("--resource-group") + 1]
+    printed = subprocess.run([PROGRAM, *link[1:]], capture_output=True, text=True, check=True).stdout
+    assert printed.startswith("#!/usr/bin/env bash")
+    assert "system:serviceaccount:airflow:airflow-worker api://AzureADTokenExchange" in printed
+
+
+def test_the_doctor_says_that_it_works(workload_variables: Callable[..., dict[str, str]]) -> None:
+    command = words_of("airflow-azure-wi doctor")
+    variables = os.environ | workload_variables()
+    done = subprocess.run([PROGRAM, *command[1:]], env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Signed in as" in done.stdout
 
 
 def test_the_connection_is_made_and_the_hook_builds_its_clients(
