@@ -16,24 +16,24 @@ def case(cloud: str | None = None) -> Case:
     return Case.of("connection 'azure_wi'", extra, environment={})
 
 
-def aged(age: float, left: float) -> FederatedToken:
-    now = time.time()
-    return replace(TOKEN, issued_at=now - age, expires_at=now + left)
-
-
 @pytest.mark.parametrize(
-    ("token", "status", "found"),
+    ("age", "left", "status", "found"),
     [
-        (aged(600, 3000), Status.OK, "issued 10 min ago, expires in 50 min"),
-        (aged(3400, 200), Status.WARNING, "should have been replaced by now"),
-        (aged(-600, 3000), Status.WARNING, "issued 10 min in the future"),
-        (aged(90000, -300), Status.FAILED, "expired 5 min ago"),
-        (replace(TOKEN, expires_at=time.time() + 9000), Status.OK, "expires in 2 h"),
-        (TOKEN, Status.WARNING, "does not say when it expires"),
+        (600, 3000, Status.OK, "issued 10 min ago, expires in 50 min"),
+        (3400, 200, Status.WARNING, "should have been replaced by now"),
+        (-600, 3000, Status.WARNING, "issued 10 min in the future"),
+        (90000, -300, Status.FAILED, "expired 5 min ago"),
+        (None, 9000, Status.OK, "expires in 2 h"),
+        (None, None, Status.WARNING, "does not say when it expires"),
     ],
 )
-def test_a_token_is_valid_and_replaced_in_time(token: FederatedToken, status: Status, found: str) -> None:
-    result = check_lifetime(case(), token)
+def test_a_token_is_valid_and_replaced_in_time(
+    age: float | None, left: float | None, status: Status, found: str
+) -> None:
+    # Seconds from now on, and not from when the tests were collected.
+    now = time.time()
+    issued_at, expires_at = (None if age is None else now - age), (None if left is None else now + left)
+    result = check_lifetime(case(), replace(TOKEN, issued_at=issued_at, expires_at=expires_at))
     assert result.status is status
     assert found in result.found
     assert bool(result.next_step) == (status is not Status.OK)
