@@ -15,11 +15,11 @@ from airflow_azure_wi.credentials._sharing import TokenRequest
 from airflow_azure_wi.credentials._sync import SharedCredential
 from airflow_azure_wi.deployment import Deployment, Options
 from airflow_azure_wi.identity import WorkloadIdentity
-from airflow_azure_wi.testing import OfflineAzure, Refuse
+from airflow_azure_wi.testing import Delay, OfflineAzure, Refuse
 from tests.integration.conftest import USER
 
 STORAGE = "https://storage.azure.com/.default"
-PROCESSES = 30
+PROCESSES = 20
 
 ASK = """
 import os, sys
@@ -29,6 +29,7 @@ from airflow_azure_wi.identity import WorkloadIdentity
 folder, client_id, tenant_id = sys.argv[1:]
 deployment = Deployment.of(os.environ, Options(token_cache="disk", token_cache_folder=folder))
 credential = credential_for(WorkloadIdentity(client_id, tenant_id), deployment, used_by="a task")
+print("ready", flush=True)
 sys.stdin.readline()
 assert credential.get_token("https://storage.azure.com/.default").token
 """
@@ -61,12 +62,17 @@ def test_processes_that_start_together_make_one_exchange(
     workload: OfflineAzure, who: WorkloadIdentity, folder: Path
 ) -> None:
     command = [sys.executable, "-c", ASK, str(folder), who.client_id, who.tenant_id]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(PROCESSES)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * PROCESSES
+    # Long enough for all of them to find that there is no token yet.
+    workload.entra.fail_next(Delay(1))
     for process in processes:
-        assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    assert [process.wait(120) for process in processes] == [0] * PROCESSES
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0] * PROCESSES
     assert len(workload.entra.exchanges) == 1
 
 
