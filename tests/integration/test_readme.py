@@ -61,7 +61,7 @@ def test_what_is_installed_is_this_distribution() -> None:
 
 
 def test_the_identity_that_is_created_is_the_one_that_is_linked() -> None:
-    """No ``az`` runs here: the script that links is run against a stand-in by tests/unit/cli/test_link.py."""
+    """No ``az`` runs here: the script that links is run against a stand-in by tests/integration/cli/test_link.py."""
     create, link = words_of("az identity create"), words_of("airflow-azure-wi link")
     assert link[link.index("--identity-name") + 1] == create[create.index("--name") + 1]
     assert link[link.index("--resource-group") + 1] == create[create.index("--resource-group") + 1]

@@ -1,12 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from airflow_azure_wi.deployment import Options
 from airflow_azure_wi.doctor import Case, examine
 from airflow_azure_wi.doctor.token_checks import check_environment
 from airflow_azure_wi.federation.credentials import IdentityResource
-from tests.unit.cli.conftest import DATA
 
-AZ = (DATA / "az-identity-create.json").read_text()
+AZ = (Path(__file__).parents[2] / "data" / "az-identity-create.json").read_text()
 
 
 def test_the_environment_alone_names_the_identity() -> None:

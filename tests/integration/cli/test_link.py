@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.fake_az import FakeAz
-from tests.unit.cli.conftest import Outcome, Run
+from tests.integration.cli.conftest import Outcome, Run
 
 ISSUER = "https://oidc.example.com/cluster/"
 AUDIENCE = "api://AzureADTokenExchange"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from airflow_azure_wi.identity import WorkloadIdentity
-from tests.unit.cli.conftest import DATA, Run
+from tests.integration.cli.conftest import DATA, Run
 
 AZ = DATA / "az-identity-create.json"
 US_GOVERNMENT = {

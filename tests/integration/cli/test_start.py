@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_azure_wi import __version__, cli
-from tests.unit.cli.conftest import DATA, Run
+from tests.integration.cli.conftest import DATA, Run
 
 IMPORTED_AT_ALL = """
 import sys

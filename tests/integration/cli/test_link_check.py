@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_az import FakeAz
-from tests.unit.cli.conftest import Run
+from tests.integration.cli.conftest import Run
 
 ISSUER = "https://oidc.example.com/cluster/"
 AUDIENCE = "api://AzureADTokenExchange"
