@@ -66,6 +66,10 @@ class TokenExchangeError(WorkloadIdentityError):
         self.code = code
 
 
+class EndpointError(WorkloadIdentityError):
+    """A connection id names an endpoint that cannot be used, or names one for a connection that takes none."""
+
+
 class ClientError(WorkloadIdentityError):
     """An Azure SDK client cannot be built from the connection and the arguments of the call."""
 
