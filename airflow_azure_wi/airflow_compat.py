@@ -1,5 +1,11 @@
-"""Where Airflow's versions differ, and nowhere else."""
+"""Where Airflow's versions differ, and nowhere else.
 
+Importing this module imports nothing of Airflow: the bridge does so while Airflow itself is being imported.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -7,25 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator
-else:
-    try:
-        from airflow.sdk import BaseHook  # 3.1 and later
-    except ImportError:
-        from airflow.hooks.base import BaseHook  # 2.11 and 3.0
 
 __all__ = [
+    "BASE_HOOK_MODULES",
     "BaseHook",
     "BaseOperator",
     "aget_connection",
     "amask_secret",
     "configured",
+    "configured_at_start",
+    "connection_like",
     "mask_secret",
     "stored_connection",
 ]
 
+# Where BaseHook is: in Airflow 3.1 and later, where the other name is an alias; in 2.11 and 3.0.
+BASE_HOOK_MODULES = ("airflow.sdk.bases.hook", "airflow.hooks.base")
+
 
 def __getattr__(name: str) -> Any:
-    # Not imported above: the hook, which is imported wherever DAGs are parsed, does not need it.
+    if name == "BaseHook":
+        return _module(*BASE_HOOK_MODULES).BaseHook
     if name == "BaseOperator":  # Airflow 3.0 and later; 2.11
         return _module("airflow.sdk", "airflow.models.baseoperator").BaseOperator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -36,6 +44,16 @@ def configured(section: str, option: str) -> str:
     # Airflow 3.2 and later; before.
     conf = _module("airflow.sdk.configuration", "airflow.configuration").conf
     return str(conf.get(section, option, fallback="") or "")
+
+
+def configured_at_start(section: str, option: str, *, default: bool) -> bool:
+    """Return a switch of Airflow's configuration, while Airflow is being imported.
+
+    :raises Exception: of Airflow, if the value is neither true nor false.
+    """
+    # Airflow has imported this one by then, in every version; airflow.sdk.configuration it has not.
+    configuration = sys.modules.get("airflow.configuration")
+    return default if configuration is None else bool(configuration.conf.getboolean(section, option, fallback=default))
 
 
 def mask_secret(secret: str) -> None:
@@ -77,6 +95,52 @@ def stored_connection(conn_id: str) -> Any:
         return Connection.get_connection_from_secrets(conn_id)
     except import_module("airflow.exceptions").AirflowException as error:
         raise LookupError(str(error)) from None
+
+
+def connection_like(connection: Any, fields: Mapping[str, Any], extra: dict[str, Any], **attributes: Any) -> Any:
+    """Return a copy of a connection, which nothing stores.
+
+    :param fields: the fields that differ.
+    :param extra: its extra. Whoever asks for it as a dictionary gets these very values.
+    :param attributes: further attributes of the copy.
+    """
+    kind: Any = type(connection)
+    is_model = kind.__module__ == "airflow.models.connection"
+    build = kind if is_model else _connection_with_extra(kind)
+    copy = build(
+        conn_id=connection.conn_id,
+        conn_type=connection.conn_type,
+        description=connection.description,
+        port=connection.port,
+        extra=json.dumps(extra),
+        **fields,
+    )
+    if is_model:
+        # Airflow 2.11, and 3.0 in part. A class derived from this one would be mapped to a table.
+        copy.get_extra_dejson = lambda nested=False: dict(extra)
+    else:
+        copy._extra_dejson = extra
+    for name, value in attributes.items():
+        setattr(copy, name, value)
+    return copy
+
+
+@cache
+def _connection_with_extra(kind: Any) -> type[Any]:
+    """Derive from the connection of the task SDK one whose extra is given as a dictionary."""
+
+    class ConnectionWithExtra(kind):  # type: ignore[misc]
+        _extra_dejson: dict[str, Any]
+
+        @property
+        def extra_dejson(self) -> dict[str, Any]:
+            return dict(self._extra_dejson)
+
+        async def aextra_dejson(self) -> dict[str, Any]:  # asked for by 3.3.2 and later
+            return self.extra_dejson
+
+    ConnectionWithExtra.__name__ = ConnectionWithExtra.__qualname__ = kind.__name__
+    return ConnectionWithExtra
 
 
 def _masker() -> Any:

@@ -78,6 +78,14 @@ CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "example": "True",
         "default": "False",
     },
+    "bridge_stock_hooks": {
+        "description": "Whether the hooks, operators, sensors and triggers of the stock Azure provider can use "
+        "connections of this type. With False, nothing of Airflow or of that provider is replaced.",
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": "False",
+        "default": "True",
+    },
 }
 
 

@@ -1,0 +1,91 @@
+"""What single stock hooks need beyond what all of them share. Data only."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+STOCK = "airflow.providers.microsoft.azure"
+
+
+class Reading(NamedTuple):
+    """How a hook reads a connection.
+
+    An endpoint is the one that the call names or, where it names none, the connection's own host if that is a URL.
+
+    :param endpoint: where the hook looks for its endpoint, and in which form: a field of the connection or ``extra.``
+        and a key, to the name of a property of :class:`~airflow_azure_wi.endpoints.Endpoint`.
+    :param also: values that make it choose token authentication, keyed the same way.
+    """
+
+    endpoint: Mapping[str, str] = MappingProxyType({"host": "url"})
+    also: Mapping[str, object] = MappingProxyType({})
+
+
+# By the name of the hook's class or of one that it derives from; the first that matches is used. All others find the
+# URL in the host.
+READINGS = {
+    "AzureAnalysisServicesHook": Reading({"host": "hostname"}),
+    # Its get_token() refuses without this.
+    "AzureBaseHook": Reading(also={"extra.use_azure_identity_object": True}),
+    "AzureBatchHook": Reading({"extra.account_url": "url"}),
+    "AzureContainerRegistryHook": Reading({"host": "hostname", "login": "account"}),
+    "AzureCosmosDBHook": Reading({"login": "url"}),
+    "AzureDataExplorerHook": Reading(also={"extra.auth_method": "AZURE_TOKEN_CRED"}),
+    "AzureDataLakeHook": Reading({"extra.account_name": "account"}),
+    "AzureDataLakeStorageV2Hook": Reading({"extra.account_url": "url"}),
+    "AzureFileShareHook": Reading({"login": "url"}),
+    # It takes a missing schema for the connection string "None".
+    "BaseAzureServiceBusHook": Reading({"extra.fully_qualified_namespace": "hostname"}, also={"schema": ""}),
+    # Asked by the file system of abfs://, which wants both extras, and by asynchronous hooks, which want the host.
+    "BaseHook": Reading({"host": "url", "extra.account_name": "account", "extra.account_host": "location"}),
+}
+
+
+class Function(NamedTuple):
+    """A function that stock hooks call, and that gets no credential from the factories or none that can be used.
+
+    :param module: the module that it is looked up in.
+    :param name: the function in it, or the method as ``Class.method``.
+    :param replacement: the function in :mod:`~airflow_azure_wi.bridge.functions` that is called in its place.
+    :param since: the stock version that brought it, if not every version that is supported has it.
+    :param until: the stock version that did away with it.
+    """
+
+    module: str
+    name: str
+    replacement: str
+    since: str = ""
+    until: str = ""
+
+
+FUNCTIONS = (
+    # Passes credentials=, which no current SDK client takes.
+    Function(f"{STOCK}.hooks.base_azure", "AzureBaseHook.get_conn", "azure_client"),
+    # Takes a tenant without a secret for a mistake.
+    Function(
+        f"{STOCK}.hooks.ai_agents",
+        "AzureAIAgentsHook._should_use_client_secret_credential",
+        "ai_agents_secret",
+        since="14.0",
+    ),
+    # They know secrets and certificates only. (The hook of Power BI derives from that of Microsoft Graph.)
+    Function(
+        f"{STOCK}.hooks.analysis_services",
+        "AzureAnalysisServicesHook._get_credential",
+        "analysis_services_credential",
+        since="15.1",
+    ),
+    Function(f"{STOCK}.hooks.msgraph", "KiotaRequestAdapterHook.get_credentials", "msgraph_credentials"),
+    # Wants scheme and host apart, but its connection is read as that of any asynchronous hook.
+    Function(f"{STOCK}.hooks.msgraph", "KiotaRequestAdapterHook.get_host", "msgraph_host"),
+    # These make a DefaultAzureCredential themselves.
+    Function(f"{STOCK}.hooks.synapse", "AsyncDefaultAzureCredential", "synapse_credential", since="13.2"),
+    Function("adlfs.spec", "AzureBlobFileSystem._get_default_azure_credential", "adls_credentials"),
+    # Makes a credential that no current client of the service takes.
+    Function(f"{STOCK}.hooks.data_lake", "AzureIdentityCredentialAdapter", "data_lake_credential", until="15.2.1"),
+)
+
+
+def modules() -> list[str]:
+    """Return the names of the modules that the functions are in."""
+    return list(dict.fromkeys(function.module for function in FUNCTIONS))
