@@ -1,0 +1,76 @@
+"""The stock Azure provider in this process, one connection of our type, and servers on loopback that it reaches."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+from tests.stock.recorder import Recorder, redirect_to
+
+CONNECTION = "azure_wi"
+
+
+@pytest.fixture(scope="session")
+def running_recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    with Recorder(tmp_path_factory.mktemp("recorder")) as recorder:
+        yield recorder
+
+
+@pytest.fixture(scope="session")
+def trusted(running_recorder: Recorder, running_azure: OfflineAzure, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of the certificate authorities of both."""
+    file = tmp_path_factory.mktemp("trusted") / "trusted.pem"
+    file.write_bytes(running_recorder.ca_pem + Path(running_azure.environment()["SSL_CERT_FILE"]).read_bytes())
+    # aiohttp looks at SSL_CERT_FILE when it is imported, which another test may have made it.
+    if (context := getattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", None)) is not None:
+        context.load_verify_locations(file)
+    return file
+
+
+@pytest.fixture
+def workload(workload: OfflineAzure, trusted: Path, monkeypatch: pytest.MonkeyPatch) -> OfflineAzure:
+    """The workload, which trusts the recorder, too."""
+    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(variable, str(trusted))
+    return workload
+
+
+@pytest.fixture
+def recorder(running_recorder: Recorder, workload: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """The recorder, with nothing on its record, in the place of every Azure host."""
+    running_recorder.requests.clear()
+    running_recorder.answers = ()
+    redirect_to(running_recorder, monkeypatch)
+    return running_recorder
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> "Connect":
+    return Connect(monkeypatch)
+
+
+class Connect:
+    """Defines connections, as a deployment does: by environment variables."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, conn_id: str, conn_type: str, *, extra: dict[str, object], **fields: object) -> str:
+        connection = {"conn_type": conn_type, "extra": extra, **fields}
+        self._monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        return conn_id
+
+
+@pytest.fixture
+def connection(identity: ManagedIdentity, connect: Connect) -> str:
+    """The id of a connection that holds what `az identity create` prints, and a few options of stock hooks."""
+    options = {
+        "resource_group": "rg",
+        "resource_group_name": "rg",
+        # Microsoft Graph's hook reads SSL_CERT_FILE only if it is told to.
+        "trust_env": True,
+    }
+    return connect(CONNECTION, "azure_workload_identity", extra=identity.as_json() | options)

@@ -1,0 +1,190 @@
+"""What is read of a connection, by whom."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
+from airflow.providers.microsoft.azure.hooks.cosmos import AzureCosmosDBHook
+from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
+
+from airflow_azure_wi import AzureWorkloadIdentityHook, at
+from airflow_azure_wi.airflow_compat import BaseHook
+from airflow_azure_wi.errors import EndpointError, IdentityError
+from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+from tests.stock.cases import NO_QUEUES
+from tests.stock.conftest import Connect
+from tests.stock.recorder import Answer, Recorder
+
+SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
+SCOPE = "https://management.azure.com/.default"
+
+
+def test_stock_hooks_find_the_names_that_they_look_for(connection: str, identity: ManagedIdentity) -> None:
+    read = WasbHook.get_connection(connection)
+    for extra in (read.extra_dejson, json.loads(read.extra)):
+        assert extra["managed_identity_client_id"] == identity.client_id
+        assert extra["workload_identity_tenant_id"] == extra["tenantId"] == identity.tenant_id
+        assert extra["subscriptionId"] == extra["subscription_id"] == identity.subscription_id
+
+
+def test_what_stock_hooks_change_of_it_is_theirs_alone(connection: str) -> None:
+    read = WasbHook.get_connection(connection)
+    read.extra_dejson.clear()
+    assert "managed_identity_client_id" in read.extra_dejson
+
+
+def test_all_others_find_what_is_stored(connect: Connect, identity: ManagedIdentity) -> None:
+    stored = {"clientId": identity.client_id, "tenantId": identity.tenant_id}
+    connect("azure_wi", "azure_workload_identity", extra=stored)
+
+    class OwnHook(BaseHook):
+        """A hook of someone else."""
+
+    for reader in (OwnHook, AzureWorkloadIdentityHook):
+        assert reader.get_connection("azure_wi").extra_dejson == stored
+
+
+@pytest.mark.parametrize("conn_type", ["wasb", "azure", "http"])
+def test_connections_of_other_types_are_not_touched(conn_type: str, connect: Connect) -> None:
+    extra = {"tenantId": "contoso.onmicrosoft.com", "managed_identity_client_id": SUBSCRIPTION, "tenant_id": "t"}
+    connect("other", conn_type, extra=extra, login="me", password="secret", host="https://acct.blob.core.windows.net")
+    read = WasbHook.get_connection("other")
+    assert read.extra_dejson == extra
+    assert (read.login, read.password, read.host) == ("me", "secret", "https://acct.blob.core.windows.net")
+    assert type(read).__module__.startswith("airflow.")
+
+
+@pytest.mark.parametrize("extra", [{"sas_token": "sv=1"}, {}])
+def test_no_secret_that_lies_beside_the_identity_is_used(
+    extra: dict[str, object], connect: Connect, identity: ManagedIdentity
+) -> None:
+    connect("azure_wi", "azure_workload_identity", extra=identity.as_json() | extra, password="secret")
+    assert WasbHook.get_connection("azure_wi").password is None
+
+
+def test_an_incomplete_connection_says_so_before_a_stock_hook_guesses(connect: Connect) -> None:
+    connect("azure_wi", "azure_workload_identity", extra={"clientId": "nonsense"})
+    with pytest.raises(
+        IdentityError, match=r"connection 'azure_wi'.*\n.*clientId is 'nonsense'.*\n.*tenantId is missing"
+    ):
+        WasbHook("azure_wi").get_conn()
+
+
+class TestEndpoint:
+    """The endpoint that an id names."""
+
+    def test_it_is_the_host(self, connection: str) -> None:
+        read = WasbHook.get_connection(at(connection, "https://acct.blob.core.windows.net"))
+        assert (read.conn_id, read.host) == (connection, "https://acct.blob.core.windows.net")
+
+    def test_it_goes_where_the_hook_looks_for_it(self, connection: str) -> None:
+        read = AzureCosmosDBHook.get_connection(at(connection, "https://acct.documents.azure.com:443/"))
+        assert read.login == "https://acct.documents.azure.com:443"
+
+    def test_it_overrules_the_connection_s_own(self, connect: Connect, identity: ManagedIdentity) -> None:
+        own, named = "https://own.blob.core.windows.net", "https://named.blob.core.windows.net"
+        connect("azure_wi", "azure_workload_identity", extra=identity.as_json(), host=own)
+        assert WasbHook("azure_wi").get_conn().url.rstrip("/") == own
+        assert WasbHook(at("azure_wi", named)).get_conn().url.rstrip("/") == named
+
+    @pytest.mark.parametrize("conn_type", ["wasb", "azure"])
+    def test_connections_of_other_types_refuse_it(self, conn_type: str, connect: Connect) -> None:
+        connect("other", conn_type, extra={})
+        with pytest.raises(EndpointError, match=rf"'other' is of type '{conn_type}'.*expected type 'azure_workload"):
+            WasbHook(at("other", "https://acct.blob.core.windows.net")).get_conn()
+
+    def test_it_never_changes_where_the_federated_token_is_sent(
+        self, connection: str, workload: OfflineAzure, connect: Connect, identity: ManagedIdentity
+    ) -> None:
+        lure = {"authority": "https://127.0.0.1:1", "authority_host": "https://127.0.0.1:1"}
+        connect("azure_wi", "azure_workload_identity", extra=identity.as_json() | lure)
+        hook = AzureBaseHook(conn_id=at("azure_wi", "https://127.0.0.1:1"))
+        assert hook.get_token(SCOPE).token
+        assert [exchange.error_code for exchange in workload.entra.exchanges] == [None]
+
+    def test_an_id_written_by_hand_is_checked_just_the_same(self, connection: str) -> None:
+        with pytest.raises(EndpointError, match="http://acct"):
+            WasbHook.get_connection(f"{connection}@http://acct.blob.core.windows.net")
+
+
+class TestSigningIn:
+    """Which credential stock hooks get."""
+
+    def test_stock_hooks_share_one_credential(self, connection: str, workload: OfflineAzure) -> None:
+        from azure.mgmt.storage import StorageManagementClient
+
+        of_stock = AzureBaseHook(StorageManagementClient, connection).get_credential()
+        assert of_stock is AzureWorkloadIdentityHook(connection).get_credential()
+
+    def test_a_stock_connection_of_the_same_identity_keeps_its_default_credential(
+        self, connect: Connect, connection: str, identity: ManagedIdentity, workload: OfflineAzure
+    ) -> None:
+        from azure.identity import DefaultAzureCredential
+
+        extra = {
+            "managed_identity_client_id": identity.client_id,
+            "workload_identity_tenant_id": identity.tenant_id,
+            "use_azure_identity_object": True,
+        }
+        connect("stock", "azure", extra=extra)
+        AzureBaseHook(conn_id=connection).get_credential()
+        assert type(AzureBaseHook(conn_id="stock").get_credential()) is DefaultAzureCredential
+
+    def test_the_generic_hook_gives_tokens(
+        self, connection: str, workload: OfflineAzure, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.DEBUG):
+            token = AzureBaseHook(conn_id=connection).get_token(SCOPE).token
+        assert token.count(".") == 2
+        assert token not in caplog.text
+
+    def test_a_client_of_the_sdk_s_first_generation_gets_what_it_takes(
+        self, connection: str, workload: OfflineAzure, identity: ManagedIdentity
+    ) -> None:
+        class FirstGeneration:
+            def __init__(self, credentials: Any, subscription_id: str) -> None:
+                self.header = credentials.signed_session().headers["Authorization"]
+                self.subscription_id = subscription_id
+
+        client = AzureBaseHook(FirstGeneration, connection).get_conn()
+        assert client.header.startswith("Bearer ey")
+        assert client.subscription_id == identity.subscription_id
+
+
+def test_postgres_gets_its_token_through_azure_conn_id(
+    connection: str, connect: Connect, workload: OfflineAzure, identity: ManagedIdentity
+) -> None:
+    import jwt
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    extra = {"iam": True, "azure_conn_id": connection}
+    conn_id = connect("database", "postgres", extra=extra, login="airflow", host="db.postgres.database.azure.com")
+    hook = PostgresHook(postgres_conn_id=conn_id)
+    login, token, port = hook.get_iam_token(hook.get_connection(conn_id))
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (login, port) == ("airflow", 5432)
+    assert (claims["aud"], claims["appid"]) == ("https://ossrdbms-aad.database.windows.net", identity.client_id)
+
+
+def test_ten_hooks_of_five_services_make_one_exchange_per_scope(
+    connection: str, workload: OfflineAzure, recorder: Recorder
+) -> None:
+    from airflow.providers.microsoft.azure.hooks.asb import AdminClientHook
+    from airflow.providers.microsoft.azure.hooks.data_factory import AzureDataFactoryHook
+    from airflow.providers.microsoft.azure.hooks.synapse import AzureSynapsePipelineHook
+    from azure.mgmt.storage import StorageManagementClient
+
+    recorder.answers = (NO_QUEUES, Answer("GET", {"value": []}))
+    bus = at(connection, "https://acct.servicebus.windows.net")
+    for _ in range(2):
+        WasbHook(at(connection, workload.azurite.blob_url)).get_conn().get_account_information()
+        list(AzureBaseHook(StorageManagementClient, connection).get_conn().storage_accounts.list())
+        list(AzureDataFactoryHook(connection).get_conn().factories.list())
+        list(AdminClientHook(azure_service_bus_conn_id=bus).get_conn().list_queues())
+        AzureSynapsePipelineHook("https://acct.dev.azuresynapse.net", connection).get_conn().pipeline.get_pipeline("p")
+    assert len([request for request in recorder.requests if request.claims]) == 8, "and two that reached Azurite"
+    scopes = [exchange.scope for exchange in workload.entra.exchanges]
+    assert sorted(scopes) == sorted(set(scopes)), "no scope twice"
+    assert len(scopes) == 4, "storage, management (for two services), Service Bus, Synapse"
