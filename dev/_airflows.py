@@ -58,10 +58,12 @@ LOWEST = Target(
     held=(
         "flask-jwt-extended<4.7.2",  # newer ones need a newer PyJWT than they say
         "apache-airflow-providers-http<5.4",  # newer ones need a newer aiohttp than the bound to prove
+        "universal-pathlib<0.3",  # with newer ones no ObjectStoragePath can be made; Airflow 2.11.2 has the same limit
     ),
 )
 HELD_3_0 = (
     "fastapi<0.118",  # newer ones refuse what a task of Airflow 3.0 reports; Airflow 3.1 has the same limit
+    "universal-pathlib<0.3",  # with newer ones no ObjectStoragePath can be made; Airflow 3.1 has the same limit
     "alembic<1.18",  # newer ones log into the JSON that the command line prints
 )
 HELD_3_2 = (
