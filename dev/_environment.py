@@ -108,6 +108,19 @@ def compat_environment(target: Target, python: Path, cell: str) -> Environment:
     return environment
 
 
+def stock_environment(target: Target, python: Path) -> Environment:
+    """`.venvs/stock-<target>`, for the stock provider's own tests. Made when this returns."""
+    environment = Environment(_VENVS / f"stock-{target.name}", python, target, groups=("test", "stock-test"))
+    environment.make()
+    return environment
+
+
+def pip(*arguments: str) -> None:
+    """Run pip in the checkout, for what uv does not do: downloading."""
+    program = [str(_UV_HOME / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*program, *arguments], cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
+
+
 def uv(*arguments: str | Path) -> None:
     """Run uv in the checkout; install it first if it is not there."""
     program = _UV_HOME / "bin" / "uv"

@@ -1,0 +1,1 @@
+"""What the hook tests use of it."""
