@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+from tests.airflow_program import Airflow
 from tests.stock.recorder import Recorder, redirect_to
 
 CONNECTION = "azure_wi"
@@ -74,3 +75,9 @@ def connection(identity: ManagedIdentity, connect: Connect) -> str:
         "trust_env": True,
     }
     return connect(CONNECTION, "azure_workload_identity", extra=identity.as_json() | options)
+
+
+@pytest.fixture(scope="session")
+def airflow_with_stock_dags(airflow: Airflow) -> Airflow:
+    """An Airflow whose DAG folder holds the DAGs of these tests."""
+    return Airflow(airflow.variables | {"AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parent / "dags")})
