@@ -24,9 +24,9 @@ class Airflow:
         program = str(Path(sys.executable).parent / "airflow")
         return self._run([program, *arguments], check, variables)
 
-    def rows(self, *arguments: str) -> list[dict[str, Any]]:
-        """Return what a command with ``--output json`` lists; Airflow 3.0 logs on the same stream."""
-        printed = self.run(*arguments, "--output", "json").stdout
+    def rows(self, *arguments: str, **variables: str) -> list[dict[str, Any]]:
+        """Return what a command with ``--output json`` lists; some Airflows log on the same stream."""
+        printed = self.run(*arguments, "--output", "json", **variables).stdout
         [table] = [line for line in printed.splitlines() if line.startswith("[{")]
         return json.loads(table)
 

@@ -1,6 +1,5 @@
 """What ``airflow-azure-wi connection`` prints, given to Airflow's own programs."""
 
-import json
 import shlex
 import subprocess
 import sys
@@ -23,8 +22,7 @@ def printed(output_format: str, conn_id: str) -> str:
 
 
 def read_back(airflow: Airflow, conn_id: str, **variables: str) -> None:
-    done = airflow.run("connections", "get", conn_id, "--output", "json", **variables)
-    [stored] = json.loads(done.stdout[done.stdout.index("[") :])
+    [stored] = airflow.rows("connections", "get", conn_id, **variables)
     assert stored["conn_type"] == "azure_workload_identity"
     expected = WorkloadIdentity.from_extra(SAMPLE.read_text(), source="az", environment={})
     assert WorkloadIdentity.from_extra(stored["extra_dejson"], source="Airflow", environment={}) == expected
