@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from airflow_azure_wi.clouds import Cloud
 from airflow_azure_wi.errors import DeploymentError
+from airflow_azure_wi.https_urls import split_https_url
 
 CONFIG_SECTION = "azure_workload_identity"
 
@@ -117,13 +117,8 @@ def _misplaced_token(variable: str, expected: str) -> str:
 
 
 def _is_https_host(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError where it is no number
-    except ValueError:
-        return False
-    is_plain_host = bool(parts.hostname) and "@" not in parts.netloc and not parts.query and not parts.fragment
-    return parts.scheme == "https" and is_plain_host and not any(map(str.isspace, url))
+    parts = split_https_url(url)
+    return parts is not None and not parts.query and not parts.fragment
 
 
 def _token_cache_folder(options: Options, problems: list[str]) -> Path | None:

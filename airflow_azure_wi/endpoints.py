@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from airflow_azure_wi.errors import EndpointError
+from airflow_azure_wi.https_urls import split_https_url
 
 _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -88,15 +89,10 @@ def split(conn_id: str) -> tuple[str, Endpoint | None]:
 def _is_https_url(text: str) -> bool:
     if not isinstance(text, str):
         return False
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 - raises ValueError where it is no number
-    except ValueError:
-        return False
+    parts = split_https_url(text)
     return (
-        parts.scheme == "https"
+        parts is not None
         and text == f"https://{parts.netloc}{parts.path}"
-        and "@" not in parts.netloc
         and _HOSTNAME.fullmatch(parts.hostname or "") is not None
         and _PATH.fullmatch(parts.path) is not None
     )

@@ -30,9 +30,9 @@ class Airflow:
         [table] = [line for line in printed.splitlines() if line.startswith("[{")]
         return json.loads(table)
 
-    def python(self, script: str, **variables: str) -> str:
+    def python(self, script: str, *arguments: str, **variables: str) -> str:
         """Run a script with the same Airflow, and return what it printed."""
-        return self._run([sys.executable, "-c", script], True, variables).stdout
+        return self._run([sys.executable, "-c", script, *arguments], True, variables).stdout
 
     def _run(self, command: list[str], check: bool, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

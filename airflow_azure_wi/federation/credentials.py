@@ -4,7 +4,8 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+
+from airflow_azure_wi.https_urls import split_https_url
 
 # Each is at most this long:
 # https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations
@@ -119,10 +120,4 @@ def _is_plain(value: str) -> bool:
 
 
 def _is_https_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        parts.port  # noqa: B018 - raises ValueError where it is no number
-    except ValueError:
-        return False
-    is_plain = _is_plain(value) and not re.search(r"[\s'\"\\<>`]", value)
-    return is_plain and parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
+    return _is_plain(value) and not re.search(r"['\"\\<>`]", value) and split_https_url(value) is not None

@@ -22,7 +22,8 @@ class OfflineAzure:
 
     One managed identity trusts one workload: the service account ``airflow-worker`` in the namespace ``airflow``.
 
-    :param directory: where certificates, the projected token and the data of Azurite are kept.
+    :param directory: where certificates and the projected token are kept. What is stored in Azurite is kept
+        in memory.
     :param with_storage: whether to run Azurite.
     :param token_lifetime: seconds until a projected token expires.
     :param access_token_lifetime: seconds until an access token expires.
@@ -99,7 +100,7 @@ class OfflineAzure:
         self._certificates = Certificates(self._directory / "certificates")
         if self._with_storage:
             # First, and awaited last: it takes longer to start than all the rest.
-            self._azurite = Azurite(self._certificates, self._directory / "azurite")
+            self._azurite = Azurite(self._certificates)
             running.callback(self._azurite.stop)
             self._azurite.start()
         self.cluster = running.enter_context(Cluster(self._certificates))

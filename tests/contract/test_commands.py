@@ -6,8 +6,6 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import pytest
-
 from tests.airflow_program import Airflow
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
@@ -35,7 +33,6 @@ def test_the_exit_code_tells_bad_input(airflow: Airflow) -> None:
     assert "'absent.json' cannot be read" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["link", "connection", "doctor"])
-def test_the_help_names_the_program_that_was_called(airflow: Airflow, command: str) -> None:
-    shown = run(airflow, command, "--help").stdout
-    assert f"{PROGRAM} {command}" in shown.split("examples:")[1]
+def test_the_help_names_the_program_that_was_called(airflow: Airflow) -> None:
+    shown = run(airflow, "doctor", "--help").stdout
+    assert f"{PROGRAM} doctor" in shown.split("examples:")[1]

@@ -4,6 +4,8 @@ import json
 from importlib.metadata import version
 from typing import Any
 
+import pytest
+
 from airflow_azure_wi import __version__
 from tests.airflow_program import Airflow
 
@@ -45,41 +47,40 @@ print(json.dumps({
 """
 
 
+@pytest.fixture(scope="session")
 def form(airflow: Airflow) -> dict[str, Any]:
     printed = airflow.python(READ_FORM_3 if AIRFLOW >= (3, 0) else READ_FORM_2)
     return json.loads(printed.strip().splitlines()[-1])
 
 
-def test_the_provider_is_listed_without_a_warning(airflow: Airflow) -> None:
+def test_the_provider_is_listed(airflow: Airflow) -> None:
     [ours] = [row for row in airflow.rows("providers", "list") if row["package_name"] == "airflow-azure-wi"]
     assert ours["version"] == __version__
+
+
+def test_the_connection_type_belongs_to_the_hook_and_nothing_is_complained_of(airflow: Airflow) -> None:
     done = airflow.run("providers", "hooks", "--output", "plain")
     said = [line for line in (done.stdout + done.stderr).splitlines() if "azure_wi" in line or "azure-wi" in line]
-    assert len(said) == 1, "our line of the table, and no complaint"
+    hook = "airflow_azure_wi.hooks.azure_workload_identity.AzureWorkloadIdentityHook"
+    expected = ["azure_workload_identity", hook, "conn_id", "airflow-azure-wi", "Azure", "Workload", "Identity"]
+    assert [line.split()[:7] for line in said] == [expected], "our line of the table, and no complaint"
 
 
-def test_the_connection_type_belongs_to_the_hook(airflow: Airflow) -> None:
-    [ours] = [row for row in airflow.rows("providers", "hooks") if row["connection_type"] == "azure_workload_identity"]
-    assert ours["class"] == "airflow_azure_wi.hooks.azure_workload_identity.AzureWorkloadIdentityHook"
-    assert ours["conn_id_attribute_name"] == "conn_id"
-
-
-def test_the_form_has_the_three_fields_and_no_others(airflow: Airflow) -> None:
-    drawn = form(airflow)
-    assert drawn["name"] == "Azure Workload Identity"
-    assert list(drawn["fields"]) == ["clientId", "tenantId", "subscriptionId"]
-    labels = {name: field["label"] for name, field in drawn["fields"].items()}
+def test_the_form_has_the_three_fields_and_no_others(form: dict[str, Any]) -> None:
+    assert form["name"] == "Azure Workload Identity"
+    assert list(form["fields"]) == ["clientId", "tenantId", "subscriptionId"]
+    labels = {name: field["label"] for name, field in form["fields"].items()}
     assert labels == {"clientId": "Client ID", "tenantId": "Tenant ID", "subscriptionId": "Subscription ID"}
-    assert all("az " in field["help"] for field in drawn["fields"].values()), "help says where the value is found"
+    assert all("az " in field["help"] for field in form["fields"].values()), "help says where the value is found"
     url_schema = "schema" if AIRFLOW < (3, 0) else "url_schema"
-    assert drawn["hidden"] == sorted(["host", url_schema, "login", "password", "port"])
+    assert form["hidden"] == sorted(["host", url_schema, "login", "password", "port"])
 
 
-def test_the_form_wants_client_and_tenant_where_it_can_want_anything(airflow: Airflow) -> None:
+def test_the_form_wants_client_and_tenant_where_it_can_want_anything(form: dict[str, Any]) -> None:
     optional = "StringField" if AIRFLOW < (3, 0) else ["string", "null"]
     # The page of Airflow 3.2 and later is the first that knows mandatory fields.
     mandatory = "string" if AIRFLOW >= (3, 2) else optional
-    types = {name: field["type"] for name, field in form(airflow)["fields"].items()}
+    types = {name: field["type"] for name, field in form["fields"].items()}
     assert types == {"clientId": mandatory, "tenantId": mandatory, "subscriptionId": optional}
 
 
