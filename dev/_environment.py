@@ -96,7 +96,7 @@ class Environment:
 
 def main_environment() -> Environment:
     """`.venv`: the newest Airflow, with the linters. Made when this returns."""
-    environment = Environment(ROOT / ".venv", _pythons.preferred(), MAIN, groups=("test", "lint"))
+    environment = Environment(ROOT / ".venv", _pythons.preferred(), MAIN, groups=("test", "lint", "release"))
     environment.make()
     return environment
 
@@ -112,6 +112,15 @@ def stock_environment(target: Target, python: Path) -> Environment:
     """`.venvs/stock-<target>`, for the stock provider's own tests. Made when this returns."""
     environment = Environment(_VENVS / f"stock-{target.name}", python, target, groups=("test", "stock-test"))
     environment.make()
+    return environment
+
+
+def bare_environment(name: str, target: Target, python: Path, packages: tuple[str, ...]) -> Environment:
+    """`.venvs/<name>`, made anew with some packages at their pinned versions, and not this one."""
+    environment = Environment(_VENVS / name, python, target)
+    with _lock():
+        uv("venv", "--clear", "--quiet", "--python", python, environment.path)
+        uv("pip", "install", "--python", environment.path, "--constraints", target.pins, *packages)
     return environment
 
 
