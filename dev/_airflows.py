@@ -14,7 +14,6 @@ Version = tuple[int, int]
 class Target:
     """One set of pinned packages: an Airflow, and what the package and its tests need beside it.
 
-    `on_oldest_python`: `dev/compat` tries the oldest Python too without being asked.
     `held`: limits for packages whose newest versions break this Airflow, though it allows them.
     """
 
@@ -23,7 +22,6 @@ class Target:
     fab: bool = False
     lowest: bool = False
     oldest_python: Version = (3, 10)
-    on_oldest_python: bool = False
     held: tuple[str, ...] = ()
 
     @property
@@ -49,7 +47,7 @@ class Target:
         return (airflow, "apache-airflow-providers-fab") if self.fab else (airflow,)
 
 
-MAIN = Target("3.3.2", newest_python=(3, 13), on_oldest_python=True)
+MAIN = Target("3.3.2", newest_python=(3, 13))
 # Every lower bound in pyproject.toml at once. One Python is enough: the bounds do not depend on it.
 LOWEST = Target(
     "2.11.0",
@@ -72,7 +70,7 @@ HELD_3_2 = (
 )
 
 TARGETS = (
-    Target("2.11.2", newest_python=(3, 12), on_oldest_python=True),  # brings the FAB provider itself
+    Target("2.11.2", newest_python=(3, 12)),  # brings the FAB provider itself
     Target("3.0.6", newest_python=(3, 12), held=HELD_3_0),
     Target("3.0.6", newest_python=(3, 12), held=HELD_3_0, fab=True),
     Target("3.1.8", newest_python=(3, 13)),

@@ -1,15 +1,26 @@
 """The connection, as a person handles it with Airflow's own commands."""
 
 import json
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import CONNECTION, Airflow
 
 
+def command_that_adds(identity: str) -> list[str]:
+    """Return the arguments of the command that ``airflow-azure-wi connection`` prints for an identity."""
+    command = [sys.executable, "-m", "airflow_azure_wi", "connection", "-", "--conn-id", CONNECTION, "--format", "cli"]
+    printed = subprocess.run(command, input=identity, capture_output=True, text=True, check=True).stdout
+    airflow, *arguments = shlex.split(printed)
+    assert airflow == "airflow"
+    return arguments
+
+
 def test_a_connection_made_from_az_identity_json_signs_in(airflow: Airflow, azure: OfflineAzure) -> None:
-    connection = {"conn_type": "azure_workload_identity", "extra": azure.identity_json()}
-    airflow.run("connections", "add", CONNECTION, "--conn-json", json.dumps(connection))
+    airflow.run(*command_that_adds(json.dumps(azure.identity_json())))
     [stored] = airflow.rows("connections", "get", CONNECTION)
     assert stored["conn_type"] == "azure_workload_identity"
     assert stored["extra_dejson"]["clientId"] == azure.identity.client_id

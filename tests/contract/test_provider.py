@@ -14,6 +14,7 @@ AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 # What the page of Airflow 3 is sent to draw its forms from.
 READ_FORM_3 = """
 import json
+from airflow.configuration import conf
 from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 [form] = [f for f in HookMetaService.hook_meta_data() if f.connection_type == "azure_workload_identity"]
 standard = form.standard_fields.model_dump()
@@ -24,11 +25,13 @@ print(json.dumps({
         for name, field in form.extra_fields.items()
     },
     "hidden": sorted(name for name, field in standard.items() if field and field["hidden"]),
+    "token_cache": conf.get("azure_workload_identity", "token_cache"),
 }))
 """
 # What the form of Airflow 2 is made of.
 READ_FORM_2 = """
 import json
+from airflow.configuration import conf
 from airflow.providers_manager import ProvidersManager
 manager = ProvidersManager()
 prefix = "extra__azure_workload_identity__"
@@ -43,6 +46,7 @@ print(json.dumps({
     },
     "hidden": sorted(behaviour["hidden_fields"]),
     "placeholders": sorted(behaviour["placeholders"]),
+    "token_cache": conf.get("azure_workload_identity", "token_cache"),
 }))
 """
 
@@ -84,5 +88,5 @@ def test_the_form_wants_client_and_tenant_where_it_can_want_anything(form: dict[
     assert types == {"clientId": mandatory, "tenantId": mandatory, "subscriptionId": optional}
 
 
-def test_the_option_is_known_to_the_configuration(airflow: Airflow) -> None:
-    assert airflow.run("config", "get-value", "azure_workload_identity", "federated_token_file").returncode == 0
+def test_the_options_are_known_to_the_configuration(form: dict[str, Any]) -> None:
+    assert form["token_cache"] == "memory"
