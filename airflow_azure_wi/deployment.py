@@ -8,12 +8,21 @@ from typing import NamedTuple
 from airflow_azure_wi.clouds import Cloud
 from airflow_azure_wi.errors import DeploymentError
 from airflow_azure_wi.https_urls import split_https_url
+from airflow_azure_wi.identity import WorkloadIdentity
 
 CONFIG_SECTION = "azure_workload_identity"
 
 # Where the AKS webhook projects it:
 # https://azure.github.io/azure-workload-identity/docs/installation/mutating-admission-webhook.html
 STANDARD_TOKEN_FILE = "/var/run/secrets/azure/tokens/azure-identity-token"
+
+DEVELOPMENT_OPTION = f"[{CONFIG_SECTION}] development_credential"
+# The classes of azure-identity; AZURE_TOKEN_CREDENTIALS takes their names in all languages.
+DEVELOPMENT_CREDENTIALS = {
+    "azure_cli": "AzureCliCredential",
+    "azure_developer_cli": "AzureDeveloperCliCredential",
+    "environment": "EnvironmentCredential",
+}
 
 
 class Options(NamedTuple):
@@ -23,12 +32,14 @@ class Options(NamedTuple):
     :param token_cache: ``memory`` or ``disk``.
     :param token_cache_folder: the folder for ``disk``.
     :param identity_binding: whether to exchange tokens through the proxy of AKS identity bindings.
+    :param development_credential: how a developer signs in where there is no federated token, if at all.
     """
 
     federated_token_file: str = ""
     token_cache: str = ""
     token_cache_folder: str = ""
     identity_binding: str = ""
+    development_credential: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class Deployment:
     :param token_cache_folder: the folder in which the processes of a machine share access tokens, or None to keep
         them in the memory of each.
     :param identity_binding: whether to go through the proxy of AKS identity bindings.
+    :param development_credential: how a developer signs in where there is no federated token, or None for not at all.
     """
 
     token_file: Path
@@ -48,6 +60,7 @@ class Deployment:
     authority_host: str | None = None
     token_cache_folder: Path | None = None
     identity_binding: bool = False
+    development_credential: str | None = None
 
     @classmethod
     def of(cls, environment: Mapping[str, str], options: Options | None = None) -> "Deployment":
@@ -67,6 +80,7 @@ class Deployment:
             _authority_host(environment.get("AZURE_AUTHORITY_HOST", ""), problems),
             _token_cache_folder(options, problems),
             _identity_binding(options.identity_binding, problems),
+            _development_credential(options.development_credential, problems),
         )
         if problems:
             raise DeploymentError("\n".join(problems))
@@ -75,6 +89,25 @@ class Deployment:
     def authority_host_for(self, cloud: Cloud) -> str:
         """Return the https URL, without a trailing slash, that exchanges tokens for identities of a cloud."""
         return self.authority_host or cloud.authority_host
+
+    def variables_for(self, identity: WorkloadIdentity) -> dict[str, str]:
+        """Return the environment variables by which azure-identity in any language signs in as an identity here."""
+        variables = {
+            "AZURE_TENANT_ID": identity.tenant_id,
+            "AZURE_AUTHORITY_HOST": self.authority_host_for(identity.cloud),
+        }
+        if identity.subscription_id:
+            variables["AZURE_SUBSCRIPTION_ID"] = identity.subscription_id
+        if developers := self.development_credential_in_use():
+            return variables | {"AZURE_TOKEN_CREDENTIALS": DEVELOPMENT_CREDENTIALS[developers]}
+        return variables | {
+            "AZURE_CLIENT_ID": identity.client_id,
+            "AZURE_FEDERATED_TOKEN_FILE": str(self.token_file),
+        }
+
+    def development_credential_in_use(self) -> str | None:
+        """Return how a developer signs in here; None, whatever is configured, where there is a federated token file."""
+        return self.development_credential if _is_missing(self.token_file) else None
 
 
 def _token_file(environment: Mapping[str, str], configured: str, problems: list[str]) -> tuple[str, str]:
@@ -140,6 +173,27 @@ def _identity_binding(value: str, problems: list[str]) -> bool:
     if word not in {"", "true", "false", "1", "0", "t", "f"}:
         problems.append(f"{_option('identity_binding')} is {value!r}, expected True or False.")
     return word in {"true", "1", "t"}
+
+
+def _development_credential(value: str, problems: list[str]) -> str | None:
+    word = value.strip().lower()
+    if word and word not in DEVELOPMENT_CREDENTIALS:
+        problems.append(
+            f"{DEVELOPMENT_OPTION} is {value!r}, expected one of {', '.join(DEVELOPMENT_CREDENTIALS)}, or nothing "
+            "where workloads run."
+        )
+    return word or None
+
+
+def _is_missing(file: Path) -> bool:
+    """Whether there certainly is no such file: one that cannot be looked at may be there, and so is a dangling link."""
+    try:
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _option(name: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.errors import FederatedTokenError
 
 PROJECT_IT = (
@@ -15,6 +16,7 @@ PROJECT_IT = (
     "azure.workload.identity/client-id; elsewhere, project a service account token into the pod and set "
     "AZURE_FEDERATED_TOKEN_FILE to its path"
 )
+_ON_A_LAPTOP = f"On a laptop, {DEVELOPMENT_OPTION} = azure_cli signs in as you instead"
 
 # Header, claims and signature.
 _PARTS_OF_A_TOKEN = 3
@@ -147,7 +149,7 @@ def _read_once(path: Path, named_by: str) -> FederatedToken:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise FederatedTokenError(f"{source} does not exist. {PROJECT_IT}.") from None
+        raise FederatedTokenError(f"{source} does not exist. {PROJECT_IT}. {_ON_A_LAPTOP}.") from None
     except UnicodeDecodeError:
         raise FederatedTokenError(f"{source} does not hold text, expected a JSON Web Token.") from None
     except (OSError, ValueError) as error:

@@ -78,6 +78,16 @@ CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "example": "True",
         "default": "False",
     },
+    "development_credential": {
+        "description": "For laptops only: how a developer signs in where there is no federated token file. "
+        "`azure_cli` (`az login`), `azure_developer_cli` (`azd auth login`) or `environment` (azure-identity's "
+        "EnvironmentCredential), in the tenant of the connection. When empty, and wherever there is a federated token "
+        "file, nobody but the connection's identity signs in.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "azure_cli",
+        "default": "",
+    },
     "bridge_stock_hooks": {
         "description": "Whether the hooks, operators, sensors and triggers of the stock Azure provider can use "
         "connections of this type. With False, nothing of Airflow or of that provider is replaced.",

@@ -5,6 +5,7 @@ Importing this package imports nothing of Azure; building the first credential d
 
 import os
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo
 
     from airflow_azure_wi.credentials._async import AsyncSharedCredential
-    from airflow_azure_wi.credentials._sharing import SharedTokens
+    from airflow_azure_wi.credentials._sharing import Exchange, SharedTokens
     from airflow_azure_wi.credentials._sync import SharedCredential
 
 __all__ = ["async_credential_for", "credential_for", "exchange_now"]
@@ -47,13 +48,14 @@ def async_credential_for(
 def exchange_now(identity: WorkloadIdentity, deployment: Deployment, scope: str, *, used_by: str) -> "AccessTokenInfo":
     """Exchange the federated token anew, whatever tokens this process holds: to know whether it works now.
 
+    Where a developer signs in instead of a workload, this does too.
+
     :raises TokenExchangeError: if Entra gives no token.
     :raises FederatedTokenError: if there is no usable federated token.
     """
-    from airflow_azure_wi.credentials._exchange import TokenExchange
     from airflow_azure_wi.credentials._sharing import TokenRequest
 
-    return TokenExchange(identity, replace(deployment, token_cache_folder=None), [used_by])(TokenRequest((scope,)))
+    return _exchange_of(identity, replace(deployment, token_cache_folder=None), [used_by])(TokenRequest((scope,)))
 
 
 class _Credentials:
@@ -65,10 +67,9 @@ class _Credentials:
 
     @cached_property
     def tokens(self) -> "SharedTokens[AccessTokenInfo]":
-        from airflow_azure_wi.credentials._exchange import TokenExchange
         from airflow_azure_wi.credentials._sharing import SharedTokens
 
-        return SharedTokens(TokenExchange(*self._who_and_where, self.users))
+        return SharedTokens(_exchange_of(*self._who_and_where, self.users))
 
     @cached_property
     def sync(self) -> "SharedCredential":
@@ -95,7 +96,22 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
+def _exchange_of(
+    identity: WorkloadIdentity, deployment: Deployment, users: Collection[str]
+) -> "Exchange[AccessTokenInfo]":
+    from airflow_azure_wi.credentials._exchange import TokenExchange
+
+    exchange = TokenExchange(identity, deployment, users)
+    if deployment.development_credential is None:
+        return exchange
+    from airflow_azure_wi.credentials._development import DevelopmentSignIn
+
+    return DevelopmentSignIn(identity, deployment, users, otherwise=exchange)
+
+
 def _credentials_of(identity: WorkloadIdentity, deployment: Deployment, used_by: str) -> _Credentials:
+    # Once there is a federated token file, nobody gets an access token that a developer signed in for.
+    deployment = replace(deployment, development_credential=deployment.development_credential_in_use())
     key = (replace(identity, subscription_id=None), deployment)
     if key not in _built:
         _built[key] = _Credentials(*key)

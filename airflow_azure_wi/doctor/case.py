@@ -92,6 +92,11 @@ class Case:
         return self.deployment.authority_host_for(self.cloud)
 
     @property
+    def development_credential(self) -> str | None:
+        """How a developer signs in here instead of the identity, if so."""
+        return None if self.token_file_problem else self.deployment.development_credential_in_use()
+
+    @property
     def token_proxy(self) -> str | None:
         """The proxy of AKS identity bindings that exchanges go to instead of the authority host, if they do."""
         return self.environment.get(_TOKEN_PROXY) or None if self.deployment.identity_binding else None

@@ -12,6 +12,8 @@ from airflow_azure_wi.federated_token import FederatedToken
 
 _SIGN_IN = ("token exchange", "access token")
 
+_COMMANDS_OF_DEVELOPERS = {"azure_cli": "the Azure CLI", "azure_developer_cli": "the Azure Developer CLI"}
+
 
 def examine(case: Case, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> Report:
     """Make all checks; blocks while they talk to the authority host.
@@ -32,7 +34,7 @@ def examine(case: Case, *, scopes: Sequence[str] = (), subscription_id: str | No
     signed_in = None
     if why_not := _reason_not_to_exchange(case, token, results):
         results += [Result(name, Status.SKIPPED, why_not) for name in _SIGN_IN]
-    elif token is not None:
+    else:
         signing_in, signed_in = _sign_in(case, token, scopes, subscription_id)
         results += signing_in
     return Report(case.about, tuple(results), signed_in)
@@ -45,6 +47,10 @@ def _way_to_the_authority(case: Case) -> Iterator[Result]:
         return
     if case.token_proxy:
         why = f"tokens are exchanged by the proxy of AKS identity bindings, {case.token_proxy}"
+        yield from (Result(name, Status.SKIPPED, why) for name in names)
+        return
+    if case.development_credential in _COMMANDS_OF_DEVELOPERS:
+        why = f"{_COMMANDS_OF_DEVELOPERS[case.development_credential]} gets access tokens in ways of its own"
         yield from (Result(name, Status.SKIPPED, why) for name in names)
         return
     route = network.route_to(network.openid_configuration_of(case))
@@ -61,7 +67,7 @@ def _way_to_the_authority(case: Case) -> Iterator[Result]:
 def _reason_not_to_exchange(case: Case, token: FederatedToken | None, results: Sequence[Result]) -> str | None:
     if case.identity is None:
         return "it is not known who shall sign in"
-    if token is None:
+    if token is None and case.development_credential is None:
         return "there is no federated token to exchange"
     failed = {result.name for result in results if result.status is Status.FAILED}
     if case.authority_problem or failed & {"DNS", "TCP", "TLS"}:
@@ -72,7 +78,7 @@ def _reason_not_to_exchange(case: Case, token: FederatedToken | None, results: S
 
 
 def _sign_in(
-    case: Case, token: FederatedToken, scopes: Sequence[str], subscription_id: str | None
+    case: Case, token: FederatedToken | None, scopes: Sequence[str], subscription_id: str | None
 ) -> tuple[list[Result], str | None]:
     result, access_token = sign_in.check_exchange(case, token, case.cloud.resource_manager_scope)
     results = [result]

@@ -4,6 +4,8 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from airflow_azure_wi.access_token import account_in
+from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import spoken
 from airflow_azure_wi.doctor.result import Result, Status
@@ -24,9 +26,9 @@ _SECONDS = (5.0, 10.0)
 
 
 def check_exchange(
-    case: Case, token: FederatedToken, scope: str, *, name: str = "token exchange"
+    case: Case, token: FederatedToken | None, scope: str, *, name: str = "token exchange"
 ) -> tuple[Result, "AccessTokenInfo | None"]:
-    """Exchange the federated token for an access token, always anew."""
+    """Exchange the federated token for an access token, always anew; or let the developer sign in, where that is so."""
     from airflow_azure_wi.credentials import exchange_now
 
     if case.identity is None:
@@ -37,14 +39,15 @@ def check_exchange(
         found, _, next_step = str(error).partition("\nNext step: ")
         next_step, _, answer = next_step.partition("\nAnswer: ")
         found = f"{found}\nAnswer: {answer}" if answer else found
-        mend = _mend(case, token) if getattr(error, "code", None) in _NO_MATCH else ()
+        mend = _mend(case, token) if token and getattr(error, "code", None) in _NO_MATCH else ()
         if mend and getattr(error, "code", None) == _NO_MATCH_FOR_AUDIENCE:
             next_step += (
                 " Or let the credential expect the token's audience, with the command below: if Azure says that issuer "
                 "and subject exist already, repeat it with the name of that credential for --name."
             )
         return Result(name, Status.FAILED, found, next_step or None, mend), None
-    return Result(name, Status.OK, f"Entra gave an access token for {scope}"), access_token
+    giver = f"{DEVELOPMENT_OPTION} = {case.development_credential}" if case.development_credential else "Entra"
+    return Result(name, Status.OK, f"{giver} gave an access token for {scope}"), access_token
 
 
 def check_access_token(case: Case, access_token: str) -> tuple[Result, str]:
@@ -58,8 +61,12 @@ def check_access_token(case: Case, access_token: str) -> tuple[Result, str]:
         *([f"valid for {spoken(lifetime)}"] if lifetime is not None else []),
     ]
     who = signed_in_as(access_token)
+    if case.development_credential:
+        how = f"{DEVELOPMENT_OPTION} = {case.development_credential}"
+        who = f"{who} That is a developer ({how}), not the managed identity."
     found = f"{who} ({'; '.join(details)})"
-    if client_id and case.identity and client_id.lower() != case.identity.client_id:
+    is_asked_for = case.identity is None or client_id.lower() in ("", case.identity.client_id)
+    if not is_asked_for and not case.development_credential:
         return Result("access token", Status.WARNING, found, "It is for another client id than was asked for."), who
     return Result("access token", Status.OK, found), who
 
@@ -70,8 +77,8 @@ def signed_in_as(access_token: str) -> str:
     :param access_token: a token from Entra; nothing of it but ids is in the line.
     """
     claims = unverified_claims(access_token) or {}
-    who = claims.get("appid") or claims.get("azp") or "an application that the token does not name"
-    return f"Signed in as {who} (object id {claims.get('oid', 'unknown')}) in tenant {claims.get('tid', 'unknown')}."
+    where = f"(object id {claims.get('oid', 'unknown')}) in tenant {claims.get('tid', 'unknown')}"
+    return f"Signed in as {account_in(access_token)} {where}."
 
 
 def check_subscription(case: Case, access_token: str, subscription_id: str) -> Result:

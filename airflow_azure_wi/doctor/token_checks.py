@@ -4,6 +4,7 @@ import time
 from urllib.parse import urlsplit
 
 from airflow_azure_wi import federated_token
+from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import spoken
 from airflow_azure_wi.doctor.result import Result, Status
@@ -54,6 +55,8 @@ def check_token_file(case: Case) -> tuple[Result, FederatedToken | None]:
     if case.token_file_problem:
         return Result("token file", Status.FAILED, case.token_file_problem), None
     file = case.deployment.token_file
+    if case.development_credential:
+        return _developer_signs_in(case), None
     try:
         token = federated_token.read(file, named_by=case.deployment.token_file_named_by)
         age = spoken(time.time() - file.stat().st_mtime)
@@ -65,6 +68,16 @@ def check_token_file(case: Case) -> tuple[Result, FederatedToken | None]:
         f"{file} holds a JSON Web Token, written {age} ago (the file is named by {case.deployment.token_file_named_by})"
     )
     return Result("token file", Status.OK, found), token
+
+
+def _developer_signs_in(case: Case) -> Result:
+    return Result(
+        "token file",
+        Status.WARNING,
+        f"{case.deployment.token_file} does not exist (the file is named by {case.deployment.token_file_named_by}), "
+        f"and {DEVELOPMENT_OPTION} = {case.development_credential}: a developer signs in, not the managed identity",
+        f"Where workloads run, project a federated token, and leave {DEVELOPMENT_OPTION} empty.",
+    )
 
 
 def check_claims(token: FederatedToken | None) -> Result:

@@ -148,20 +148,12 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         """Return the environment variables by which other tools sign in as this identity.
 
         They name ids, a path and a host: nothing in them is secret. The variables are those of azure-identity's
-        ``EnvironmentVariables`` in every language.
+        ``EnvironmentVariables`` in every language. Where a developer signs in instead (``development_credential``),
+        they say which of azure-identity's credentials is used, and neither a client id nor a file.
         """
         from airflow_azure_wi.hooks.configuration import deployment
 
-        identity, here = self.get_identity(), deployment()
-        variables = {
-            "AZURE_CLIENT_ID": identity.client_id,
-            "AZURE_TENANT_ID": identity.tenant_id,
-            "AZURE_FEDERATED_TOKEN_FILE": str(here.token_file),
-            "AZURE_AUTHORITY_HOST": here.authority_host_for(identity.cloud),
-        }
-        if identity.subscription_id:
-            variables["AZURE_SUBSCRIPTION_ID"] = identity.subscription_id
-        return variables
+        return deployment().variables_for(self.get_identity())
 
     def test_connection(self) -> tuple[bool, str]:
         """Make the checks of the doctor, and say as whom the connection signs in or why it does not."""

@@ -9,11 +9,12 @@ from airflow_azure_wi.testing.certificates import Certificates
 from airflow_azure_wi.testing.cluster import Cluster
 from airflow_azure_wi.testing.entra import Exchange, SimulatedEntra
 from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang, Refuse, Status
-from airflow_azure_wi.testing.identities import FederatedIdentityCredential, ManagedIdentity
+from airflow_azure_wi.testing.identities import Application, FederatedIdentityCredential, ManagedIdentity
 from airflow_azure_wi.testing.offline import OfflineAzure
 from airflow_azure_wi.testing.projected_token import ProjectedToken
 
 __all__ = [
+    "Application",
     "Azurite",
     "AzuriteError",
     "Certificates",

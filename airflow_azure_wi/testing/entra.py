@@ -201,9 +201,7 @@ class SimulatedEntra:
         _check_parameters(request)
         identity = self._identity(request)
         _check_scope(request)
-        if "client_assertion" not in request.form:
-            raise Refusal("AADSTS7000218", request.details())
-        validate(request.assertion, identity, self._issuer_keys)
+        self._check_proof(request, identity)
         resource = request.form["scope"].removesuffix(_DEFAULT)
         if not self._is_known_resource(resource):
             raise Refusal("AADSTS500011", request.details())
@@ -220,6 +218,14 @@ class SimulatedEntra:
                     raise Refusal("AADSTS7000112", {**request.details(), "name": identity.name})
                 return identity
         raise Refusal("AADSTS700016", request.details())
+
+    def _check_proof(self, request: _TokenRequest, identity: ManagedIdentity) -> None:
+        if "client_assertion" in request.form:
+            validate(request.assertion, identity, self._issuer_keys)
+        elif "client_secret" not in request.form:
+            raise Refusal("AADSTS7000218", request.details())
+        elif not identity.has_secret(request.form["client_secret"]):
+            raise Refusal("AADSTS7000215", request.details())
 
     def _is_known_resource(self, resource: str) -> bool:
         with self._lock:

@@ -1,5 +1,6 @@
 """Managed identities and their federated identity credentials."""
 
+import hmac
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +81,10 @@ class ManagedIdentity:
         with self._lock:
             del self._credentials[name]
 
+    def has_secret(self, secret: str) -> bool:
+        """Whether the client secret of a token request is right; a managed identity has none."""
+        return False
+
     def as_json(self) -> dict[str, Any]:
         """Return what ``az identity create`` prints."""
         resource_type = "Microsoft.ManagedIdentity/userAssignedIdentities"
@@ -96,3 +101,17 @@ class ManagedIdentity:
             "tenantId": self.tenant_id,
             "type": resource_type,
         }
+
+
+@dataclass
+class Application(ManagedIdentity):
+    """An application with its service principal: to Entra the same as a managed identity, but it may have a secret.
+
+    :param secret: the client secret, or None.
+    """
+
+    secret: str | None = field(default=None, repr=False)
+
+    def has_secret(self, secret: str) -> bool:
+        """Whether the client secret of a token request is right."""
+        return self.secret is not None and hmac.compare_digest(secret, self.secret)

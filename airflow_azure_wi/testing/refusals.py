@@ -69,6 +69,11 @@ _KINDS = {
         f"{_CHECK_CREDENTIAL}",
     ),
     "AADSTS7000112": ("unauthorized_client", "Application '{client_id}'({name}) is disabled."),
+    "AADSTS7000215": (
+        "invalid_client",
+        "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not "
+        "the client secret ID, for a secret added to app '{client_id}'.",
+    ),
     "AADSTS7000218": (
         "invalid_client",
         "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",

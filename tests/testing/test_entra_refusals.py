@@ -60,6 +60,10 @@ class TestTheRequest:
         message = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
         assert_refused(response, "AADSTS7000218", "invalid_client", 401, message)
 
+    def test_a_managed_identity_has_no_secret(self, request_token: RequestToken) -> None:
+        response = request_token(client_assertion=None, client_secret="a client secret")
+        assert_refused(response, "AADSTS7000215", "invalid_client", 401, "Invalid client secret provided.")
+
     @pytest.mark.parametrize("kind", [None, "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"])
     def test_other_assertion_type(self, request_token: RequestToken, kind: str | None) -> None:
         response = request_token(client_assertion_type=kind)

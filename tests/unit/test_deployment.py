@@ -64,6 +64,26 @@ def test_identity_binding_is_off_unless_switched_on(value: str, expected: bool) 
     assert Deployment.of({}, Options(identity_binding=value)).identity_binding is expected
 
 
+@pytest.mark.parametrize("value", [" azure_cli ", "AZURE_CLI"])
+def test_developers_sign_in_only_where_there_is_no_token_file(value: str, tmp_path: Path) -> None:
+    file = tmp_path / "tokens" / "federated-token"
+    deployment = Deployment.of({"AZURE_FEDERATED_TOKEN_FILE": str(file)}, Options(development_credential=value))
+    assert deployment.development_credential_in_use() == "azure_cli"
+    file.parent.write_text("a file where a folder should be")
+    assert deployment.development_credential_in_use() == "azure_cli"
+    file.parent.unlink()
+    file.parent.mkdir()
+    file.touch()
+    assert deployment.development_credential_in_use() is None
+    assert Deployment.of({}).development_credential_in_use() is None
+
+
+def test_a_token_file_that_cannot_be_looked_at_may_be_there() -> None:
+    environment = {"AZURE_FEDERATED_TOKEN_FILE": "/" + "x" * 5000}
+    deployment = Deployment.of(environment, Options(development_credential="azure_cli"))
+    assert deployment.development_credential_in_use() is None
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
     options = Options(token_cache="redis", identity_binding="maybe")
     with pytest.raises(DeploymentError) as caught:
