@@ -54,13 +54,15 @@ def problem_of_id(connection_id: str, output_format: str) -> str | None:
     return None
 
 
-def extra_of(identity: WorkloadIdentity) -> dict[str, str]:
+def extra_of(identity: WorkloadIdentity) -> dict[str, Any]:
     """Return the extra of a connection for an identity."""
-    extra = {"clientId": identity.client_id, "tenantId": identity.tenant_id}
+    extra: dict[str, Any] = _ids(identity.origin)
     if identity.subscription_id:
         extra["subscriptionId"] = identity.subscription_id
     if identity.cloud != PUBLIC:
         extra["cloud_environment"] = identity.cloud.name
+    if applications := identity.hops[1:]:
+        extra["chain"] = [_ids(application) for application in applications]
     return extra
 
 
@@ -76,7 +78,11 @@ def as_json(identity: WorkloadIdentity, connection_id: str) -> str:
 
 def as_uri(identity: WorkloadIdentity, connection_id: str) -> str:
     """Return the connection's URI, as ``airflow connections get`` shows it."""
-    return f"{CONNECTION_TYPE.replace('_', '-')}:///?{urlencode(extra_of(identity))}\n"
+    extra = extra_of(identity)
+    if "chain" in extra:
+        # A URI holds texts. The hook reads this one as the list that it is.
+        extra["chain"] = json.dumps(extra["chain"])
+    return f"{CONNECTION_TYPE.replace('_', '-')}:///?{urlencode(extra)}\n"
 
 
 def as_cli(identity: WorkloadIdentity, connection_id: str) -> str:
@@ -125,6 +131,10 @@ FORMATS: dict[str, Callable[[WorkloadIdentity, str], str]] = {
 
 def _connection(identity: WorkloadIdentity) -> dict[str, Any]:
     return {"conn_type": CONNECTION_TYPE, "extra": extra_of(identity)}
+
+
+def _ids(identity: WorkloadIdentity) -> dict[str, str]:
+    return {"clientId": identity.client_id, "tenantId": identity.tenant_id}
 
 
 def _compact(identity: WorkloadIdentity) -> str:

@@ -59,11 +59,13 @@ class TokenExchangeError(WorkloadIdentityError):
     where the exchange is made.
 
     :ivar code: the AADSTS code, such as ``"AADSTS700213"``, or None where Entra was not reached or gave none.
+    :ivar command: the shell command that mends it, which ends the message's next step, or None where that is not known.
     """
 
-    def __init__(self, message: str, code: str | None = None) -> None:
+    def __init__(self, message: str, code: str | None = None, command: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.command = command
 
 
 class EndpointError(WorkloadIdentityError):
@@ -71,7 +73,7 @@ class EndpointError(WorkloadIdentityError):
 
 
 class ClientError(WorkloadIdentityError):
-    """An Azure SDK client cannot be built from the connection and the arguments of the call."""
+    """An Azure SDK client, or another process, cannot be given what it wants from the connection and the call."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,12 @@ EXPLANATIONS = {
     "AADSTS50166": Explanation(
         cause="Microsoft Entra ID could not fetch the keys of the federated token's issuer.",
         mend=_ISSUER_KEYS,
+    ),
+    "AADSTS700236": Explanation(
+        cause="The application is registered in another tenant than the managed identity whose token it was given.",
+        mend="Register the application, as one for several tenants and with its federated identity credential, in the "
+        "tenant of the managed identity; in the other tenant it only needs a service principal "
+        "(`az ad sp create --id CLIENT_ID`, signed in there).",
     ),
     "AADSTS700024": Explanation(
         cause="The federated token is outside its validity period.",

@@ -5,7 +5,7 @@ Importing this package imports nothing of Azure; building the first credential d
 
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo
 
     from airflow_azure_wi.credentials._async import AsyncSharedCredential
-    from airflow_azure_wi.credentials._sharing import Exchange, SharedTokens
+    from airflow_azure_wi.credentials._sharing import Exchange, SharedTokens, TokenRequest
     from airflow_azure_wi.credentials._sync import SharedCredential
 
 __all__ = ["async_credential_for", "credential_for", "exchange_now"]
@@ -55,21 +55,23 @@ def exchange_now(identity: WorkloadIdentity, deployment: Deployment, scope: str,
     """
     from airflow_azure_wi.credentials._sharing import TokenRequest
 
-    return _exchange_of(identity, replace(deployment, token_cache_folder=None), [used_by])(TokenRequest((scope,)))
+    return _fresh_exchange(identity, replace(deployment, token_cache_folder=None), [used_by])(TokenRequest((scope,)))
 
 
 class _Credentials:
     """The two credentials of one identity in one deployment, each built when it is first asked for."""
 
-    def __init__(self, identity: WorkloadIdentity, deployment: Deployment) -> None:
+    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, via: "_Credentials | None") -> None:
         self._who_and_where = (identity, deployment)
+        self._via = via
         self.users: dict[str, None] = {}
 
     @cached_property
     def tokens(self) -> "SharedTokens[AccessTokenInfo]":
         from airflow_azure_wi.credentials._sharing import SharedTokens
 
-        return SharedTokens(_exchange_of(*self._who_and_where, self.users))
+        before = self._via.tokens.get if self._via else None
+        return SharedTokens(_exchange_of(*self._who_and_where, self.users, before))
 
     @cached_property
     def sync(self) -> "SharedCredential":
@@ -96,12 +98,31 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-def _exchange_of(
+def _fresh_exchange(
     identity: WorkloadIdentity, deployment: Deployment, users: Collection[str]
 ) -> "Exchange[AccessTokenInfo]":
-    from airflow_azure_wi.credentials._exchange import TokenExchange
+    """Return the exchange that shares nothing with others, at no hop."""
+    before = _fresh_exchange(identity.via, deployment, users) if identity.via else None
+    return _exchange_of(identity, deployment, users, before)
 
-    exchange = TokenExchange(identity, deployment, users)
+
+def _exchange_of(
+    identity: WorkloadIdentity,
+    deployment: Deployment,
+    users: Collection[str],
+    before: "Callable[[TokenRequest], AccessTokenInfo] | None",
+) -> "Exchange[AccessTokenInfo]":
+    """Return the exchange for an identity.
+
+    :param before: gets access tokens of the identity before it in the chain, if there is one.
+    """
+    from airflow_azure_wi.credentials._exchange import TokenExchange
+    from airflow_azure_wi.credentials._proof import ChainedProof, ProjectedProof, Proof
+
+    proof: Proof = ProjectedProof(deployment)
+    if identity.via is not None and before is not None:
+        proof = ChainedProof(identity, identity.via, before)
+    exchange = TokenExchange(identity, deployment, users, proof)
     if deployment.development_credential is None:
         return exchange
     from airflow_azure_wi.credentials._development import DevelopmentSignIn
@@ -113,7 +134,8 @@ def _credentials_of(identity: WorkloadIdentity, deployment: Deployment, used_by:
     # Once there is a federated token file, nobody gets an access token that a developer signed in for.
     deployment = replace(deployment, development_credential=deployment.development_credential_in_use())
     key = (replace(identity, subscription_id=None), deployment)
+    via = _credentials_of(identity.via, deployment, used_by) if identity.via else None
     if key not in _built:
-        _built[key] = _Credentials(*key)
+        _built[key] = _Credentials(*key, via)
     _built[key].users[used_by] = None
     return _built[key]

@@ -1,4 +1,4 @@
-"""The token exchange: a federated token, read afresh, for an access token of a managed identity."""
+"""The token exchange: a client assertion, had afresh, for an access token of a managed identity or application."""
 
 import logging
 import os
@@ -11,11 +11,11 @@ from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 from azure.identity import WorkloadIdentityCredential
 
-from airflow_azure_wi import federated_token
 from airflow_azure_wi.credentials import _identity_binding as identity_binding
+from airflow_azure_wi.credentials._proof import Proof
 from airflow_azure_wi.credentials._sharing import TokenRequest
 from airflow_azure_wi.deployment import Deployment
-from airflow_azure_wi.errors import EXPLANATIONS, FederatedTokenError, TokenExchangeError, entra_error_code
+from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, entra_error_code
 from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.identity import WorkloadIdentity
 
@@ -39,17 +39,21 @@ _NOT_UNDERSTOOD = (TypeError, ValueError, KeyError, AttributeError)
 
 
 class TokenExchange:
-    """Exchanges the federated token of a deployment for access tokens of an identity.
+    """Exchanges client assertions for access tokens of an identity.
 
     :param identity: who to sign in as.
-    :param deployment: where the federated token is, and where it is sent.
+    :param deployment: where client assertions are sent.
     :param users: who uses the identity, as messages shall name it; it may grow later.
+    :param proof: where client assertions come from.
     """
 
-    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, users: Collection[str]) -> None:
+    def __init__(
+        self, identity: WorkloadIdentity, deployment: Deployment, users: Collection[str], proof: Proof
+    ) -> None:
         self._identity = identity
         self._deployment = deployment
         self._users = users
+        self._proof = proof
         self._means: _Means | None = None
 
     def __call__(self, request: TokenRequest) -> AccessTokenInfo:
@@ -59,13 +63,20 @@ class TokenExchange:
         :raises FederatedTokenError: if there is no usable federated token.
         :raises DeploymentError: if identity bindings are asked for and cannot be used.
         """
-        means = self._means = self._means or _Means.of(self._identity, self._deployment)
+        means = self._means = self._means or _Means.of(self._identity, self._deployment, self._proof)
         try:
             with means.disk.exclusively(request) if means.disk else nullcontext():
                 # azure-identity looks into the cache first, where another process may just have left the token.
                 return self._with_retries(means.credential, request)
         except FederatedTokenError as error:
             raise FederatedTokenError(f"{self._who()}: {error}") from None
+        except TokenExchangeError as error:
+            # Of the identity before this one in a chain: its message says the rest.
+            raise TokenExchangeError(
+                f"{self._who()}: not asked for, as the hop before it gave no client assertion.\n{error}",
+                error.code,
+                error.command,
+            ) from None
         except (ServiceRequestError, ServiceResponseError) as error:
             raise TokenExchangeError(self._unreachable(error, request)) from error
         except (AzureError, *_NOT_UNDERSTOOD) as error:
@@ -102,7 +113,8 @@ class TokenExchange:
 
     def _who(self) -> str:
         users = ", ".join(self._users) or "a workload identity"
-        return f"{users} (client id {self._identity.client_id}, tenant {self._identity.tenant_id})"
+        who = f"{users} (client id {self._identity.client_id}, tenant {self._identity.tenant_id})"
+        return who if self._identity.via is None else f"{who}, hop {len(self._identity.hops)} of its chain"
 
     def _unreachable(self, error: AzureError, request: TokenRequest) -> str:
         host = self._deployment.authority_host_for(self._identity.cloud)
@@ -117,16 +129,18 @@ class TokenExchange:
     def _refused(self, error: Exception, request: TokenRequest, presented: FederatedToken | None) -> TokenExchangeError:
         answer = error.message if isinstance(error, AzureError) else f"{type(error).__name__}: {error}"
         code = entra_error_code(answer)
-        explanation = EXPLANATIONS.get(code or "")
+        explanation, command = self._proof.mend(code, presented)
         lines = [
             f"{self._who()}: no access token for scope {' '.join(request.scopes)}.",
             explanation.cause if explanation else f"Microsoft Entra ID {_how_it_answered(error)}.",
         ]
         if presented is not None:
-            lines.append(f"Federated token: {presented.described()}, from {str(self._deployment.token_file)!r}.")
+            lines.append(self._proof.described(presented))
         lines.append(f"Next step: {explanation.mend if explanation else _next_step(code, error)}")
+        if command:
+            lines.append(command)
         lines.append(f"Answer: {answer}")
-        return TokenExchangeError("\n".join(lines), code)
+        return TokenExchangeError("\n".join(lines), code, command)
 
 
 class _Means(NamedTuple):
@@ -136,25 +150,26 @@ class _Means(NamedTuple):
     disk: "DiskCache | None"
 
     @classmethod
-    def of(cls, identity: WorkloadIdentity, deployment: Deployment) -> "_Means":
+    def of(cls, identity: WorkloadIdentity, deployment: Deployment, proof: Proof) -> "_Means":
         if deployment.token_cache_folder is None:
-            return cls(_FreshAssertionCredential(identity, deployment), None)
+            return cls(_FreshAssertionCredential(identity, deployment, proof), None)
         from airflow_azure_wi.credentials._disk import DiskCache
 
         authority = deployment.authority_host_for(identity.cloud)
         disk = DiskCache(deployment.token_cache_folder, f"{identity.client_id}|{identity.tenant_id}|{authority}")
-        return cls(_FreshAssertionCredential(identity, deployment, **disk.token_caches()), disk)
+        return cls(_FreshAssertionCredential(identity, deployment, proof, **disk.token_caches()), disk)
 
 
 class _FreshAssertionCredential(WorkloadIdentityCredential):
-    """azure-identity's credential, but with a client assertion that is read from the file for every exchange.
+    """azure-identity's credential, but with a client assertion that is had afresh for every exchange.
 
     azure-identity 1.27 keeps what it read for ten minutes, and presents it after it was rotated:
     https://github.com/Azure/azure-sdk-for-python/issues/44488.
     """
 
-    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, **options: Any) -> None:
-        if deployment.identity_binding:
+    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, proof: Proof, **options: Any) -> None:
+        # The proxy knows federated tokens of the cluster, and nothing of chains.
+        if deployment.identity_binding and identity.via is None:
             identity_binding.check(os.environ)
             options["enable_azure_proxy"] = True
         super().__init__(
@@ -169,13 +184,12 @@ class _FreshAssertionCredential(WorkloadIdentityCredential):
             retry_total=0,
             **options,
         )
-        self._deployment = deployment
+        self._proof = proof
         self.presented: FederatedToken | None = None
 
     def _get_service_account_token(self) -> str:
-        self.presented = federated_token.read_current(
-            self._deployment.token_file, named_by=self._deployment.token_file_named_by
-        )
+        self.presented = None
+        self.presented = self._proof.client_assertion()
         return self.presented.value
 
 

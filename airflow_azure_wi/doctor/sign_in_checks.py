@@ -39,8 +39,14 @@ def check_exchange(
         found, _, next_step = str(error).partition("\nNext step: ")
         next_step, _, answer = next_step.partition("\nAnswer: ")
         found = f"{found}\nAnswer: {answer}" if answer else found
-        mend = _mend(case, token) if token and getattr(error, "code", None) in _NO_MATCH else ()
-        if mend and getattr(error, "code", None) == _NO_MATCH_FOR_AUDIENCE:
+        command = getattr(error, "command", None)
+        if command:
+            # It ends the next step, but here commands are told apart.
+            mend: tuple[str, ...] = (command,)
+            next_step = next_step.removesuffix(f"\n{command}")
+        else:
+            mend = _mend(case, token) if token and getattr(error, "code", None) in _NO_MATCH else ()
+        if not command and mend and getattr(error, "code", None) == _NO_MATCH_FOR_AUDIENCE:
             next_step += (
                 " Or let the credential expect the token's audience, with the command below: if Azure says that issuer "
                 "and subject exist already, repeat it with the name of that credential for --name."
@@ -116,7 +122,7 @@ def _mend(case: Case, token: FederatedToken) -> tuple[str, ...]:
     if case.identity is None or any(problems_of_credential(credential)):
         return ()
     if case.resource is None:
-        return (commands.create_for_client(case.identity.client_id, credential),)
+        return (commands.create_for_client(case.identity.origin.client_id, credential),)
     return (shlex.join(commands.create(case.resource, credential)),)
 
 

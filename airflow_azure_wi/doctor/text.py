@@ -23,8 +23,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield _wrapped(_verdict(report))
     for command in (command for result in report.failed() for command in result.commands):
         yield ""
-        yield "This makes Microsoft Entra ID accept this workload's own federated token (for"
-        yield "bash, where the Azure CLI is signed in; it takes a few minutes to be seen):"
+        yield "This makes Microsoft Entra ID accept what this workload presents (for bash,"
+        yield "where the Azure CLI is signed in; it takes a few minutes to be seen):"
         yield ""
         yield command
 

@@ -1,5 +1,6 @@
 """Single commands of the Azure CLI, as lists of arguments, and as text for bash."""
 
+import json
 import shlex
 
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, IdentityResource
@@ -38,6 +39,25 @@ def create_for_client(client_id: str, credential: FederatedIdentityCredential) -
     return (
         f"IFS=$'\\t' read -r IDENTITY GROUP < <({found}) &&\n"
         f'az identity federated-credential create --identity-name "$IDENTITY" --resource-group "$GROUP" {arguments}'
+    )
+
+
+def create_for_application(client_id: str, credential: FederatedIdentityCredential) -> str:
+    """Return a command for bash that creates a credential on an application.
+
+    :param client_id: a GUID.
+    """
+    parameters = {
+        "name": credential.name,
+        "issuer": credential.issuer,
+        "subject": credential.subject,
+        "audiences": [credential.audience],
+    }
+    return shlex.join(
+        [
+            *("az", "ad", "app", "federated-credential", "create"),
+            *("--id", client_id, "--parameters", json.dumps(parameters)),
+        ]
     )
 
 

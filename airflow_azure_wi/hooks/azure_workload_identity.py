@@ -1,7 +1,7 @@
 """The hook: one Airflow connection, and every Azure SDK client, token and tool that works through it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_azure_wi import airflow_compat, provider
@@ -32,6 +32,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
     :param conn_id: the id of an ``azure_workload_identity`` connection; a stock ``azure`` connection that names a
         managed identity works too.
     :param sdk_client: the class of Azure SDK client that :meth:`get_conn` returns, instead of the credential.
+    :param chain: the applications to go on to, each with ``clientId`` and ``tenantId``, which each trust the identity
+        before it; instead of the connection's own ``chain``.
     """
 
     conn_name_attr = "conn_id"
@@ -39,10 +41,18 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
     conn_type = provider.CONNECTION_TYPE
     hook_name = provider.HOOK_NAME
 
-    def __init__(self, conn_id: str = default_conn_name, *, sdk_client: type[Any] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        conn_id: str = default_conn_name,
+        *,
+        sdk_client: type[Any] | None = None,
+        chain: Sequence[Mapping[str, str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
         self.sdk_client = sdk_client
+        self.chain = chain
         self._identity: WorkloadIdentity | None = None
 
     @classmethod
@@ -150,10 +160,19 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         They name ids, a path and a host: nothing in them is secret. The variables are those of azure-identity's
         ``EnvironmentVariables`` in every language. Where a developer signs in instead (``development_credential``),
         they say which of azure-identity's credentials is used, and neither a client id nor a file.
+
+        :raises ClientError: if the connection has a chain, for which there are no such variables.
         """
+        from airflow_azure_wi.errors import ClientError
         from airflow_azure_wi.hooks.configuration import deployment
 
-        return deployment().variables_for(self.get_identity())
+        identity, here = self.get_identity(), deployment()
+        if identity.via is not None and here.development_credential_in_use() is None:
+            raise ClientError(
+                f"{self._name()} signs in through a chain, and there are no environment variables for one. Use "
+                "get_client() or get_token() in this process, or a connection to an identity that needs no chain."
+            )
+        return here.variables_for(identity)
 
     def test_connection(self) -> tuple[bool, str]:
         """Make the checks of the doctor, and say as whom the connection signs in or why it does not."""
@@ -201,15 +220,25 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         from airflow_azure_wi.identity import WorkloadIdentity
 
         return WorkloadIdentity.from_extra(
-            connection.extra, login=connection.login, source=self._name(), environment=os.environ
+            connection.extra,
+            login=connection.login,
+            source=self._name(),
+            environment=os.environ,
+            chain=self.chain,
         )
 
     def _case_of(self, connection: Any) -> "Case":
         from airflow_azure_wi.doctor import Case
         from airflow_azure_wi.hooks.configuration import options
 
-        extra, login = connection.extra, connection.login
-        return Case.of(self._name(), extra, login=login, environment=os.environ, options=options())
+        return Case.of(
+            self._name(),
+            connection.extra,
+            login=connection.login,
+            environment=os.environ,
+            options=options(),
+            chain=self.chain,
+        )
 
     def _name(self) -> str:
         return f"connection {self.conn_id!r}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import jwt
 
+from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.testing.identities import FederatedIdentityCredential, ManagedIdentity
 from airflow_azure_wi.testing.refusals import Refusal
 
@@ -82,7 +83,13 @@ class IssuerKeys:
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
         self._keys: dict[str, dict[str, jwt.PyJWK]] = {}
+        self._own: dict[str, dict[str, jwt.PyJWK]] = {}
         self._lock = threading.Lock()
+
+    def add_own(self, issuer: str, key_set: Any) -> None:
+        """Know the keys of an issuer that is Entra itself, which fetches them from nobody."""
+        with self._lock:
+            self._own[issuer] = _by_id(key_set)
 
     def find(self, issuer: str, key_id: str) -> jwt.PyJWK | None:
         """Return an issuer's key, fetching its keys anew if it is not among those known.
@@ -90,6 +97,8 @@ class IssuerKeys:
         :raises OSError, ValueError, KeyError, jwt.PyJWTError: if the issuer publishes no keys as it should.
         """
         with self._lock:
+            if issuer in self._own:
+                return self._own[issuer].get(key_id)
             if key_id not in self._keys.get(issuer, {}):
                 self._keys[issuer] = self._fetch_keys(issuer)
             return self._keys[issuer].get(key_id)
@@ -98,14 +107,22 @@ class IssuerKeys:
         document = self._fetch(issuer.rstrip("/") + "/.well-known/openid-configuration")
         if document["issuer"] != issuer:
             raise ValueError(f"The discovery document of {issuer} is that of {document['issuer']}.")
-        keys = jwt.PyJWKSet.from_dict(self._fetch(document["jwks_uri"]))
-        return {key.key_id: key for key in keys.keys if key.key_id}
+        return _by_id(self._fetch(document["jwks_uri"]))
 
     def _fetch(self, url: str) -> Any:
         if not url.startswith("https://"):
             raise ValueError(f"{url} is not an https URL.")
         with self._opener.open(url, timeout=_FETCH_SECONDS) as response:
             return json.load(response)
+
+
+def _by_id(key_set: Any) -> dict[str, jwt.PyJWK]:
+    return {key.key_id: key for key in jwt.PyJWKSet.from_dict(key_set).keys if key.key_id}
+
+
+def entra_issuer(tenant_id: str) -> str:
+    """Return the issuer of the tokens that Entra itself gives for its token exchange."""
+    return f"{PUBLIC.authority_host}/{tenant_id}/v2.0"
 
 
 def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) -> None:
@@ -118,6 +135,8 @@ def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) 
     if not assertion.claims:
         raise Refusal("AADSTS50027", {})
     _match(assertion, identity.federated_credentials)
+    if assertion.issuer.startswith(PUBLIC.authority_host) and assertion.issuer != entra_issuer(identity.registered_in):
+        raise Refusal("AADSTS700236", assertion.details())
     _verify_signature(assertion, keys)
     _verify_times(assertion)
 

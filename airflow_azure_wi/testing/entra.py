@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from airflow_azure_wi.testing.assertions import Assertion, IssuerKeys, validate
+from airflow_azure_wi.clouds import CLOUDS
+from airflow_azure_wi.testing.assertions import Assertion, IssuerKeys, entra_issuer, validate
 from airflow_azure_wi.testing.certificates import Certificates
 from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang, Refuse, Status
 from airflow_azure_wi.testing.identities import ManagedIdentity
@@ -28,6 +29,9 @@ from airflow_azure_wi.testing.signing import SigningKey
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEFAULT = "/.default"
+
+# Its tokens, which applications trust as client assertions, are of the second version.
+_TOKEN_EXCHANGE = frozenset(cloud.token_exchange_audience for cloud in CLOUDS.values())
 
 # Entra tells clients to refresh a token that lives this long or longer at half its life.
 _LONG_LIVED_SECONDS = 7200
@@ -139,6 +143,7 @@ class SimulatedEntra:
         """Make a managed identity, and its tenant, known."""
         with self._lock:
             self._identities.append(identity)
+        self._issuer_keys.add_own(entra_issuer(identity.tenant_id), self._key.key_set())
 
     def register_resource(self, resource: str) -> None:
         """Make a resource known to every tenant.
@@ -247,6 +252,8 @@ class SimulatedEntra:
             "uti": base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("="),
             "ver": "1.0",
         }
+        if resource in _TOKEN_EXCHANGE:
+            claims |= {"iss": entra_issuer(identity.tenant_id), "azp": claims.pop("appid"), "ver": "2.0"}
         response = {
             "token_type": "Bearer",
             "expires_in": self._lifetime,

@@ -55,6 +55,11 @@ class ManagedIdentity:
     _lock: Any = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
+    def registered_in(self) -> str:
+        """The tenant that holds its federated identity credentials."""
+        return self.tenant_id
+
+    @property
     def federated_credentials(self) -> tuple[FederatedIdentityCredential, ...]:
         """The federated identity credentials as they are now."""
         with self._lock:
@@ -105,12 +110,19 @@ class ManagedIdentity:
 
 @dataclass
 class Application(ManagedIdentity):
-    """An application with its service principal: to Entra the same as a managed identity, but it may have a secret.
+    """An application, as its service principal in one tenant: much the same as a managed identity.
 
     :param secret: the client secret, or None.
+    :param home_tenant_id: the tenant in which it is registered, if that is another; a GUID.
     """
 
     secret: str | None = field(default=None, repr=False)
+    home_tenant_id: str | None = None
+
+    @property
+    def registered_in(self) -> str:
+        """The tenant that holds its federated identity credentials."""
+        return self.home_tenant_id or self.tenant_id
 
     def has_secret(self, secret: str) -> bool:
         """Whether the client secret of a token request is right."""

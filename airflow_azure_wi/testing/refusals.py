@@ -68,6 +68,11 @@ _KINDS = {
         "No matching federated identity record found for presented assertion subject '{subject}'. "
         f"{_CHECK_CREDENTIAL}",
     ),
+    "AADSTS700236": (
+        "invalid_client",
+        "Entra ID tokens issued by issuer '{issuer}' may not be used for federated identity credential flows for "
+        "applications or managed identities registered in this tenant.",
+    ),
     "AADSTS7000112": ("unauthorized_client", "Application '{client_id}'({name}) is disabled."),
     "AADSTS7000215": (
         "invalid_client",

@@ -7,6 +7,7 @@ from airflow_azure_wi.clouds import CLOUDS
 KNOWN_RESOURCES = frozenset(
     {
         *(cloud.resource_manager for cloud in CLOUDS.values()),
+        *(cloud.token_exchange_audience.lower() for cloud in CLOUDS.values()),
         "https://management.core.windows.net",
         "https://storage.azure.com",
         "https://vault.azure.net",

@@ -10,7 +10,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
+from airflow_azure_wi.testing import Application, FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from airflow_azure_wi.testing.signing import SigningKey
 from tests.testing.token_requests import SUBJECT, RequestToken
 
@@ -294,3 +294,33 @@ class TestTheAssertion:
     ) -> None:
         token = azure.cluster.service_account_token("airflow", "airflow-worker", **claims)
         assert request_token(client_assertion=token).json()["error_codes"] == [50027]
+
+
+class TestTheTokenOfAnotherIdentity:
+    """Applications trust managed identities of their own tenant, by tokens that Entra itself signed."""
+
+    @pytest.fixture
+    def application(self, azure: OfflineAzure, identity: ManagedIdentity) -> Application:
+        application = Application(home_tenant_id=identity.tenant_id)
+        issuer = f"https://login.microsoftonline.com/{identity.tenant_id}/v2.0"
+        application.add_credential(FederatedIdentityCredential("it", issuer, identity.principal_id))
+        azure.entra.register(application)
+        return application
+
+    def test_of_entra(self, request_token: RequestToken, application: Application) -> None:
+        token = request_token(scope="api://AzureADTokenExchange/.default").json()["access_token"]
+        response = request_token(tenant=application.tenant_id, client_id=application.client_id, client_assertion=token)
+        assert response.status_code == 200
+
+    def test_for_another_audience(self, request_token: RequestToken, application: Application) -> None:
+        token = request_token().json()["access_token"]
+        response = request_token(tenant=application.tenant_id, client_id=application.client_id, client_assertion=token)
+        assert response.json()["error_codes"] == [700211], "tokens for other resources have another issuer, too"
+
+    def test_signed_by_somebody_else(self, request_token: RequestToken, application: Application) -> None:
+        [trusted] = application.federated_credentials
+        claims = {"iss": trusted.issuer, "sub": trusted.subject, "aud": trusted.audiences[0], "exp": time.time() + 60}
+        response = request_token(
+            tenant=application.tenant_id, client_id=application.client_id, client_assertion=SigningKey().sign(claims)
+        )
+        assert response.json()["error_codes"] == [7000272]
