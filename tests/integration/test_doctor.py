@@ -91,7 +91,10 @@ def apply(command: str, identity: ManagedIdentity) -> None:
     )
 
 
-def test_a_workload_that_is_linked_signs_in(doctor: Callable[..., Report], identity: ManagedIdentity) -> None:
+def test_a_workload_that_is_linked_signs_in(
+    doctor: Callable[..., Report], identity: ManagedIdentity, azure: OfflineAzure
+) -> None:
+    azure.projected_token.rotate()
     report = doctor(scopes=["https://storage.azure.com/.default"])
     assert report.is_ok, text.render(report)
     assert {result.status for result in report.results} == {Status.OK}
