@@ -4,7 +4,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_azure_wi.clouds import PUBLIC, Cloud
 from airflow_azure_wi.errors import ClientError
+
+_MANAGEMENT = "azure.mgmt."
 
 
 def arguments_for(
@@ -13,6 +16,7 @@ def arguments_for(
     *,
     credential: Any,
     subscription_id: str | None,
+    cloud: Cloud,
     is_async: bool,
     source: str,
 ) -> dict[str, Any]:
@@ -22,6 +26,7 @@ def arguments_for(
     :param given: the arguments of the call; they win.
     :param credential: what to sign in with.
     :param subscription_id: the connection's, or None.
+    :param cloud: the connection's.
     :param is_async: whether ``credential`` is for asynchronous clients.
     :param source: the connection, as messages shall name it.
     :raises ClientError: if the class does not fit the credential, or wants a subscription and there is none.
@@ -29,7 +34,7 @@ def arguments_for(
     _check_kind(client_class, is_async)
     parameters = _parameters_of(client_class)
     _check_takes_credential(client_class, parameters)
-    arguments = {"credential": credential, **given}
+    arguments = {"credential": credential, **_where_it_is_managed(client_class, parameters, given, cloud), **given}
     subscription = parameters.get("subscription_id")
     if subscription is not None and given.get("subscription_id") is None:
         arguments.pop("subscription_id", None)
@@ -41,6 +46,17 @@ def arguments_for(
                 f"connection (`az account show --query id`), or pass subscription_id= with the call."
             )
     return arguments
+
+
+def _where_it_is_managed(
+    client_class: type[Any], parameters: Mapping[str, inspect.Parameter], given: Mapping[str, Any], cloud: Cloud
+) -> dict[str, Any]:
+    """Return the arguments that send a management client to its cloud; its own default is the public one."""
+    is_management = any(ancestor.__module__.startswith(_MANAGEMENT) for ancestor in client_class.__mro__)
+    if cloud == PUBLIC or not is_management or given.get("cloud_setting") is not None:
+        return {}
+    scopes = {"credential_scopes": [cloud.resource_manager_scope]}
+    return scopes | ({"base_url": cloud.resource_manager} if "base_url" in parameters else {})
 
 
 def _parameters_of(client_class: type[Any]) -> Mapping[str, inspect.Parameter]:

@@ -6,6 +6,7 @@ https://learn.microsoft.com/entra/workload-id/workload-identity-federation-consi
 """
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,14 @@ class Cloud:
     :param authority_host: the host that exchanges tokens, as an https URL without a path.
     :param resource_manager: the endpoint of Azure Resource Manager, as an https URL without a path.
     :param token_exchange_audience: the audience that a federated token must have to be accepted there.
+    :param other_authorities: further names of the authority host.
     """
 
     name: str
     authority_host: str
     resource_manager: str
     token_exchange_audience: str
+    other_authorities: tuple[str, ...] = ()
 
     @property
     def resource_manager_scope(self) -> str:
@@ -34,6 +37,7 @@ PUBLIC = Cloud(
     authority_host="https://login.microsoftonline.com",
     resource_manager="https://management.azure.com",
     token_exchange_audience="api://AzureADTokenExchange",
+    other_authorities=("login.windows.net", "login.microsoft.com", "sts.windows.net"),
 )
 US_GOVERNMENT = Cloud(
     name="AzureUSGovernment",
@@ -46,6 +50,19 @@ CHINA = Cloud(
     authority_host="https://login.chinacloudapi.cn",
     resource_manager="https://management.chinacloudapi.cn",
     token_exchange_audience="api://AzureADTokenExchangeChina",
+    other_authorities=("login.partner.microsoftonline.cn",),
 )
 
 CLOUDS = {cloud.name: cloud for cloud in (PUBLIC, US_GOVERNMENT, CHINA)}
+
+
+def cloud_at(authority_host: str) -> Cloud | None:
+    """Return the cloud that an authority host belongs to, or None if it is none of theirs.
+
+    :param authority_host: an https URL.
+    """
+    host = urlsplit(authority_host).hostname
+    for cloud in CLOUDS.values():
+        if host in (urlsplit(cloud.authority_host).hostname, *cloud.other_authorities):
+            return cloud
+    return None

@@ -80,8 +80,8 @@ def as_uri(identity: WorkloadIdentity, connection_id: str) -> str:
     """Return the connection's URI, as ``airflow connections get`` shows it."""
     extra = extra_of(identity)
     if "chain" in extra:
-        # A URI holds texts. The hook reads this one as the list that it is.
-        extra["chain"] = json.dumps(extra["chain"])
+        # What holds more than texts is one text to Airflow.
+        extra = {"__extra__": json.dumps(extra)}
     return f"{CONNECTION_TYPE.replace('_', '-')}:///?{urlencode(extra)}\n"
 
 

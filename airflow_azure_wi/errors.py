@@ -107,7 +107,8 @@ EXPLANATIONS = {
     "AADSTS700212": Explanation(
         cause="No federated identity credential of the managed identity has the federated token's audience.",
         mend="Project the federated token with the audience of the cloud's token exchange "
-        "(api://AzureADTokenExchange in Azure's public cloud), and give the federated identity credential the same.",
+        "(api://AzureADTokenExchange in Azure's public cloud, api://AzureADTokenExchangeUSGov in US Government, "
+        "api://AzureADTokenExchangeChina in China), and give the federated identity credential the same.",
     ),
     "AADSTS700213": Explanation(
         cause="No federated identity credential of the managed identity has the federated token's subject: this "

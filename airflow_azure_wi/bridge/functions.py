@@ -48,6 +48,7 @@ def azure_client(original: Any, hook: Any) -> Any:
         {},
         credential=sign_in.credential(),
         subscription_id=subscription_id,
+        cloud=sign_in.identity.cloud,
         is_async=False,
         source=sign_in.name,
     )

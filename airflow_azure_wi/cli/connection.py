@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from dataclasses import replace
 
 from airflow_azure_wi.cli._text import read_text
 from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError
+from airflow_azure_wi.clouds import CLOUDS, PUBLIC
 from airflow_azure_wi.connection_formats import FORMATS, identity_from_az, problem_of_id
 
 _DEFAULT_ID = "azure_workload_identity_default"
@@ -38,6 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("Nothing is piped in: give a FILE, or pipe `az identity show` into this command.")
     text, source = read_text(arguments.file)
     identity = identity_from_az(text, source=source)
+    if arguments.cloud:
+        identity = replace(identity, cloud=CLOUDS[arguments.cloud])
     if problem := problem_of_id(arguments.conn_id, output_format):
         raise UsageError(f"{problem}.")
     print(FORMATS[output_format](identity, arguments.conn_id), end="")
@@ -48,13 +52,16 @@ COMMAND = Command(
     name="connection",
     help="make an Airflow connection from what the Azure CLI prints",
     description=_DESCRIPTION,
-    usage="[FILE] [--conn-id ID] [--format FORMAT]",
+    usage="[FILE] [--conn-id ID] [OPTION ...]",
     examples=_EXAMPLES,
     run=run,
     arguments=(
         Argument("file", metavar="FILE", nargs="?", default="-", help="the JSON; - or nothing for standard input"),
         Argument(
             "--conn-id", metavar="ID", default=_DEFAULT_ID, help=f"the connection's id ({_DEFAULT_ID} unless given)"
+        ),
+        Argument(
+            "--cloud", choices=sorted(CLOUDS), help=f"the cloud of the identity ({PUBLIC.name} unless given or in FILE)"
         ),
         Argument("--format", choices=list(FORMATS), help="what to print (env unless given)"),
         JSON,

@@ -79,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(changes_script.render(identity, comparison), end="")
     if output_format != "json":
         _say(_summary(quota, comparison))
+        if arguments.cloud != PUBLIC.name:
+            _say(f"The Azure CLI goes to {arguments.cloud} after: az cloud set --name {arguments.cloud}")
     return OK if comparison is None or comparison.is_clean else FAILED
 
 

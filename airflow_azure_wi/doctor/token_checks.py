@@ -4,6 +4,7 @@ import time
 from urllib.parse import urlsplit
 
 from airflow_azure_wi import federated_token
+from airflow_azure_wi.clouds import cloud_at
 from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import spoken
@@ -41,6 +42,8 @@ def check_environment(case: Case) -> Result:
     found = ", ".join(f"{name}={value}" for name, value in values.items() if value) or "no AZURE_ variable is set"
     if problems := [problem for problem in (case.authority_problem, case.options_problem) if problem]:
         return Result("environment", Status.FAILED, "\n".join(problems))
+    if mismatch := _mismatch_of_clouds(case):
+        return Result("environment", Status.WARNING, f"{found}; {mismatch[0]}", mismatch[1])
     own = values["AZURE_CLIENT_ID"].lower()
     if case.identity and own and own != case.identity.origin.client_id:
         return Result(
@@ -49,6 +52,20 @@ def check_environment(case: Case) -> Result:
             f"{found}; the client id of {case.about} goes before AZURE_CLIENT_ID, and is another",
         )
     return Result("environment", Status.OK, found)
+
+
+def _mismatch_of_clouds(case: Case) -> tuple[str, str] | None:
+    """Return what is wrong, and the next step, where authority host and connection are of different clouds."""
+    host = case.deployment.authority_host
+    cloud = cloud_at(host) if host else None
+    if cloud is None or case.identity is None or cloud == case.cloud:
+        return None
+    return (
+        f"AZURE_AUTHORITY_HOST wins, and is that of {cloud.name}, but the identity's cloud_environment is "
+        f"{case.cloud.name}",
+        f'Set "cloud_environment": "{cloud.name}" in the extra of the connection, or AZURE_AUTHORITY_HOST to '
+        f"{case.cloud.authority_host} where the task runs.",
+    )
 
 
 def check_token_file(case: Case) -> tuple[Result, FederatedToken | None]:

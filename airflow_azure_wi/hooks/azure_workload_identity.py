@@ -111,7 +111,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         :param client_class: the class, such as ``azure.storage.blob.BlobServiceClient``.
         :param kwargs: passed on to the class. ``credential`` is added, and ``subscription_id`` from the connection
-            where the class takes one and ``kwargs`` has none.
+            where the class takes one and ``kwargs`` has none. In another cloud than the public one, management clients
+            (``azure.mgmt``) are also given its ``base_url`` and ``credential_scopes``.
         :raises ClientError: if the class wants a subscription and neither names one, or is asynchronous.
         """
         return client_class(**self._client_arguments(client_class, kwargs, is_async=False))
@@ -208,6 +209,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             given,
             credential=credential,
             subscription_id=self.get_identity().subscription_id,
+            cloud=self.get_identity().cloud,
             is_async=is_async,
             source=self._name(),
         )

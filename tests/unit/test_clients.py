@@ -1,23 +1,32 @@
 from typing import Any
 
 import pytest
+from azure.core import AzureClouds
 from azure.mgmt.storage import StorageManagementClient
 from azure.mgmt.storage.aio import StorageManagementClient as AsyncStorageManagementClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
 
 from airflow_azure_wi.clients import arguments_for
+from airflow_azure_wi.clouds import CHINA, PUBLIC, US_GOVERNMENT, Cloud
 from airflow_azure_wi.errors import ClientError
 
 CREDENTIAL = object()
 
 
-def arguments(client_class: type[Any], is_async: bool = False, subscription: str | None = "sub", **given: Any) -> Any:
+def arguments(
+    client_class: type[Any],
+    is_async: bool = False,
+    subscription: str | None = "sub",
+    cloud: Cloud = PUBLIC,
+    **given: Any,
+) -> Any:
     return arguments_for(
         client_class,
         given,
         credential=CREDENTIAL,
         subscription_id=subscription,
+        cloud=cloud,
         is_async=is_async,
         source="connection 'azure_wi'",
     )
@@ -40,6 +49,26 @@ def test_what_the_call_gives_wins() -> None:
 def test_a_management_client_gets_the_subscription(client_class: type[Any], is_async: bool) -> None:
     assert arguments(client_class, is_async)["subscription_id"] == "sub"
     assert arguments(client_class, is_async, subscription_id="mine")["subscription_id"] == "mine"
+
+
+@pytest.mark.parametrize("client_class", [StorageManagementClient, AsyncStorageManagementClient])
+def test_a_management_client_goes_to_its_cloud(client_class: type[Any]) -> None:
+    is_async = client_class is AsyncStorageManagementClient
+    client = client_class(**arguments(client_class, is_async, cloud=US_GOVERNMENT))
+    assert client._config.base_url == "https://management.usgovcloudapi.net"
+    assert client._config.credential_scopes == ["https://management.usgovcloudapi.net/.default"]
+    mine = arguments(client_class, is_async, cloud=CHINA, base_url="https://mine")
+    assert (mine["base_url"], mine["credential_scopes"]) == (
+        "https://mine",
+        ["https://management.chinacloudapi.cn/.default"],
+    )
+
+
+def test_where_the_call_or_azure_core_decides_on_the_cloud_the_connection_does_not() -> None:
+    by_call = arguments(StorageManagementClient, cloud=CHINA, cloud_setting=AzureClouds.AZURE_US_GOVERNMENT)
+    assert by_call.keys() == {"credential", "subscription_id", "cloud_setting"}
+    assert arguments(StorageManagementClient).keys() == {"credential", "subscription_id"}
+    assert arguments(BlobServiceClient, cloud=CHINA, account_url="https://a").keys() == {"credential", "account_url"}
 
 
 def test_a_missing_subscription_is_said_before_azure_is_asked() -> None:

@@ -20,6 +20,9 @@ US_GOVERNMENT = {
     "tenantId": "contoso.onmicrosoft.us",
     "cloud_environment": "AzureUSGovernment",
 }
+CHAIN = US_GOVERNMENT | {
+    "chain": [{"clientId": "0a6c8c52-3b75-4f0f-9a08-3a2d0c1c7a11", "tenantId": "fabrikam.onmicrosoft.us"}]
+}
 CONNECTION_ID = "azure_wi"
 
 
@@ -93,7 +96,11 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("printed_by_az", [AZ.read_text(), json.dumps(US_GOVERNMENT)], ids=["sample", "US Government"])
+@pytest.mark.parametrize(
+    "printed_by_az",
+    [AZ.read_text(), json.dumps(US_GOVERNMENT), json.dumps(CHAIN)],
+    ids=["sample", "US Government", "a chain"],
+)
 @pytest.mark.parametrize("output_format", READERS)
 def test_airflow_reads_the_same_identity_back(run: Run, tmp_path: Path, output_format: str, printed_by_az: str) -> None:
     (file := tmp_path / "identity.json").write_text(printed_by_az)
@@ -108,6 +115,11 @@ def test_airflow_reads_the_same_identity_back(run: Run, tmp_path: Path, output_f
 def test_what_az_prints_may_be_piped_in(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(AZ.read_text()))
     assert run("connection").out.startswith("AIRFLOW_CONN_AZURE_WORKLOAD_IDENTITY_DEFAULT='{")
+
+
+def test_the_cloud_is_given_where_az_does_not_print_it(run: Run) -> None:
+    outcome = run("connection", str(AZ), "--cloud", "AzureChinaCloud", "--json")
+    assert json.loads(outcome.out)["extra"]["cloud_environment"] == "AzureChinaCloud"
 
 
 def test_a_list_of_one_identity_will_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,7 @@ def test_inside_a_workload_its_own_token_says_what_to_link(
 def test_the_audience_is_that_of_the_cloud(run: Run) -> None:
     outcome = run("link", *WHERE, "--issuer", ISSUER, "--astro", "orbit-1", "--cloud", "AzureUSGovernment")
     assert "api://AzureADTokenExchangeUSGov" in outcome.out
+    assert "az cloud set --name AzureUSGovernment" in outcome.err
 
 
 def test_all_problems_are_said_at_once(run: Run) -> None:

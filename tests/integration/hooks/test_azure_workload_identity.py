@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.log import redact
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.identity import WorkloadIdentityCredential
 from azure.mgmt.storage import StorageManagementClient
@@ -87,6 +88,17 @@ def test_a_management_client_gets_the_connections_subscription(
     build = hook.get_client if client_class is StorageManagementClient else hook.get_async_client
     assert build(client_class)._config.subscription_id == identity.subscription_id
     assert build(client_class, subscription_id="another")._config.subscription_id == "another"
+
+
+def test_a_management_client_asks_for_a_token_of_the_connections_cloud(
+    connect: Any, identity: ManagedIdentity, azure: OfflineAzure
+) -> None:
+    hook = connect(identity.as_json() | {"cloud_environment": "AzureUSGovernment"})
+    # Any server will do: the token comes first.
+    client = hook.get_client(StorageManagementClient, base_url=azure.entra.authority_host)
+    with pytest.raises(ResourceNotFoundError):
+        list(client.storage_accounts.list())
+    assert [exchange.scope for exchange in azure.entra.exchanges] == ["https://management.usgovcloudapi.net/.default"]
 
 
 def test_a_client_that_wants_a_subscription_says_so(connect: Any, identity: ManagedIdentity) -> None:

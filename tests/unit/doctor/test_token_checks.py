@@ -4,16 +4,16 @@ from dataclasses import replace
 import pytest
 
 from airflow_azure_wi.doctor import Case, Status
-from airflow_azure_wi.doctor.token_checks import check_audience, check_claims, check_lifetime
+from airflow_azure_wi.doctor.token_checks import check_audience, check_claims, check_environment, check_lifetime
 from airflow_azure_wi.federated_token import FederatedToken
 
 SUBJECT = "system:serviceaccount:airflow:airflow-worker"
 TOKEN = FederatedToken("a.b.c", "https://oidc.example.com/", SUBJECT, ("api://AzureADTokenExchange",), None, None)
 
 
-def case(cloud: str | None = None) -> Case:
+def case(cloud: str | None = None, **environment: str) -> Case:
     extra = {"clientId": "6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10", "tenantId": "contoso.com", "cloud_environment": cloud}
-    return Case.of("connection 'azure_wi'", extra, environment={})
+    return Case.of("connection 'azure_wi'", extra, environment=environment)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,25 @@ def test_the_audience_is_that_of_the_identitys_cloud() -> None:
     elsewhere = check_audience(case("AzureUSGovernment"), TOKEN)
     assert elsewhere.status is Status.WARNING
     assert "api://AzureADTokenExchangeUSGov" in (elsewhere.next_step or "")
+
+
+@pytest.mark.parametrize(
+    ("authority", "cloud", "expected"),
+    [
+        ("https://login.microsoftonline.us/", None, Status.WARNING),
+        ("https://login.microsoftonline.com", "AzureChinaCloud", Status.WARNING),
+        ("https://login.partner.microsoftonline.cn", "AzureChinaCloud", Status.OK),
+        ("https://login.microsoftonline.us", "AzureUSGovernment", Status.OK),
+        ("https://entra.example.com", "AzureUSGovernment", Status.OK),
+        ("", "AzureUSGovernment", Status.OK),
+    ],
+)
+def test_the_authority_host_and_the_connection_name_one_cloud(
+    authority: str, cloud: str | None, expected: Status
+) -> None:
+    result = check_environment(case(cloud, AZURE_AUTHORITY_HOST=authority))
+    assert result.status is expected
+    if expected is Status.WARNING:
+        assert "AZURE_AUTHORITY_HOST wins" in result.found
+        assert f"cloud_environment is {cloud or 'AzurePublicCloud'}" in result.found
+        assert "in the extra of the connection" in (result.next_step or "")
