@@ -77,10 +77,12 @@ async def amask_secret(secret: str) -> None:
 
 async def aget_connection(hook: Any, conn_id: str) -> Any:
     """Read a connection without blocking the event loop."""
-    if hasattr(hook, "aget_connection"):  # 3.1 and later
+    if hasattr(_masker(), "amask_secret"):  # 3.3 and later
         return await hook.aget_connection(conn_id)
     from asgiref.sync import sync_to_async
 
+    # aget_connection of Airflow 3.1 and 3.2 masks what it read with a call that blocks the loop: for ever, if another
+    # coroutine of the task is waiting for the supervisor. That of 3.1 finds no stored connection in a task, either.
     return await sync_to_async(hook.get_connection)(conn_id)
 
 

@@ -1,6 +1,7 @@
 """One offline Azure for all tests that sign in, and one Airflow for all that start its programs."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from airflow_azure_wi import example_dags
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from tests.airflow_program import CONNECTION, Airflow, variables_of
+
+UNUSED_DATABASE = "unused.db"
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +53,15 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     """An Airflow with a new database, whose DAG folder holds the example DAGs."""
     airflow = Airflow(variables_of(tmp_path_factory.mktemp("airflow"), Path(example_dags.__file__).parent))
     airflow.run("db", "migrate")
+    home = Path(airflow.variables["AIRFLOW_HOME"])
+    shutil.copy(home / "airflow.db", home / UNUSED_DATABASE)
     return airflow
+
+
+@pytest.fixture(scope="session")
+def unused_database(airflow: Airflow) -> Path:
+    """A database as ``airflow db migrate`` makes it, which a test may copy instead of making one."""
+    return Path(airflow.variables["AIRFLOW_HOME"]) / UNUSED_DATABASE
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ def turn_on() -> None:
         return
     for name in airflow_compat.BASE_HOOK_MODULES:
         _imports.when_imported(name, _bridge_base_hook)
+    _imports.when_imported("airflow.sdk.log", _bridge_log)
     _imports.when_imported(f"{table.STOCK}.utils", _bridge_factories)
     for name in table.modules():
         _imports.when_imported(name, _bridge_functions)
@@ -39,6 +40,12 @@ def _bridge_base_hook(module: ModuleType) -> None:
     base_hook = vars(module).get("BaseHook")
     if base_hook is not None and base_hook.__module__ == module.__name__:
         reading.replace_in(base_hook)
+
+
+def _bridge_log(module: ModuleType) -> None:
+    from airflow_azure_wi.bridge import reading
+
+    reading.replace_in_log(module)
 
 
 def _bridge_factories(module: ModuleType) -> None:

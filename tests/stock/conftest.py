@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import aiohttp
 import pytest
+from azure.identity import WorkloadIdentityCredential
+from azure.storage.blob import ContainerClient
 
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from tests.airflow_program import Airflow
@@ -75,6 +78,17 @@ def connection(identity: ManagedIdentity, connect: Connect) -> str:
         "trust_env": True,
     }
     return connect(CONNECTION, "azure_workload_identity", extra=identity.as_json() | options)
+
+
+@pytest.fixture
+def container(workload: OfflineAzure) -> ContainerClient:
+    """A new container in Azurite, reached without any of our code."""
+    identity = workload.identity
+    credential = WorkloadIdentityCredential(client_id=identity.client_id, tenant_id=identity.tenant_id)
+    client = ContainerClient(workload.azurite.blob_url, f"c{uuid4().hex}", credential=credential)
+    client.create_container()
+    workload.entra.clear()
+    return client
 
 
 @pytest.fixture(scope="session")
