@@ -8,7 +8,6 @@ connection id is taken off before Airflow looks the connection up.
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_azure_wi.bridge import table
@@ -34,16 +33,6 @@ def replace_in(base_hook: type[Any]) -> None:
     base_hook.get_connection = _reading(vars(base_hook)["get_connection"].__func__)
     if "aget_connection" in vars(base_hook):
         base_hook.aget_connection = _areading(vars(base_hook)["aget_connection"].__func__)
-
-
-def replace_in_log(log: ModuleType) -> None:
-    """Replace what names the connection of remote logs, in Airflow 3.
-
-    What uploads a task's log fetches that connection by this id without a hook, where it has no database to read.
-    """
-    load = getattr(log, "load_remote_conn_id", None)
-    if load is not None:  # not in the first 3.0
-        log.load_remote_conn_id = _own_id(load)  # type: ignore[attr-defined]
 
 
 def sign_in_through(connection: Any) -> SignIn | None:
@@ -73,15 +62,6 @@ def _areading(read: Callable[..., Any]) -> Any:
         return _answer(cls, await read(cls, own_id), endpoint)
 
     return classmethod(aget_connection)
-
-
-def _own_id(load: Callable[[], str | None]) -> Callable[[], str | None]:
-    @functools.wraps(load)
-    def load_remote_conn_id() -> str | None:
-        own_id: str | None = _split(load())[0]
-        return own_id
-
-    return load_remote_conn_id
 
 
 def _split(conn_id: Any) -> tuple[Any, "Endpoint | None"]:

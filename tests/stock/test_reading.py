@@ -168,6 +168,18 @@ def test_postgres_gets_its_token_through_azure_conn_id(
     assert (claims["aud"], claims["appid"]) == ("https://ossrdbms-aad.database.windows.net", identity.client_id)
 
 
+def test_snowflake_s_way_to_a_token_leads_to_ours(
+    connection: str, workload: OfflineAzure, identity: ManagedIdentity
+) -> None:
+    """The stock Snowflake hook asks the connection for its hook; its own packages are too many to install here."""
+    import jwt
+    from airflow.sdk import Connection
+
+    token = Connection.get(connection).get_hook().get_token(SCOPE).token
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["aud"], claims["appid"]) == ("https://management.azure.com", identity.client_id)
+
+
 def test_ten_hooks_of_five_services_make_one_exchange_per_scope(
     connection: str, workload: OfflineAzure, recorder: Recorder
 ) -> None:
