@@ -11,6 +11,7 @@ What is replaced, once the module that holds it is imported by someone else:
   what they look for (:mod:`~airflow_azure_wi.bridge.reading`);
 - what the stock provider's two credential factories do, so that its hooks sign in with this package's shared
   credential (:mod:`~airflow_azure_wi.bridge.signing_in`);
+- what names the connection of remote task logs (:mod:`~airflow_azure_wi.bridge.remote_logging`);
 - the few functions in :mod:`~airflow_azure_wi.bridge.table`, for hooks that use neither.
 
 With every other type of connection, each of them does what it did before.

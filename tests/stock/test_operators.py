@@ -16,8 +16,6 @@ from tests.stock.recorder import HOSTS, Answer, Recorder
 
 REDIRECT = Path(__file__).parent / "redirect"
 
-# Prints the state of the one task once it is one of those named.
-
 
 @pytest.fixture
 def blobs(workload: OfflineAzure) -> BlobServiceClient:

@@ -63,9 +63,6 @@ with DAG("stock_paths", **COMMON):
 
     copy_with_paths()
 
-with DAG("stock_sensor", **COMMON):
-    wait_for("awaited")
-
 with DAG("stock_services", **COMMON):
     run_pipeline = AzureDataFactoryRunPipelineOperator(
         task_id="run_pipeline",
