@@ -21,6 +21,9 @@ from airflow_azure_wi.testing import OfflineAzure
 from tests.docs.pages import DOCS, PAGES, ROOT, Block, blocks_of
 from tests.fake_az import FakeAz
 
+# Long enough for a slow machine; nothing here waits for a time to pass.
+pytestmark = pytest.mark.timeout(400)
+
 # What --help printed; tests/integration/cli/test_reference.py compares it.
 GENERATED = {"command-line.md"}
 RUN = {"python", "bash", "ini", "json"}
@@ -30,9 +33,13 @@ ACCOUNT = "https://acct.blob.core.windows.net"
 
 
 def pages_with(language: str) -> list[Any]:
-    """Return the blocks to run, page by page: those of a page build on each other. What several say is run once."""
+    """Return the blocks to run, page by page: those of a page build on each other. What several say is run once.
+
+    What the README says, too, is run by tests/integration/test_readme.py.
+    """
     first = {block.code: block for block in reversed(ALL) if block.language == language}
-    to_run = [block for block in first.values() if not block.reason_not_to_run]
+    in_readme = {block.code for block in blocks_of(ROOT / "README.md")}
+    to_run = [block for code, block in first.items() if not block.reason_not_to_run and code not in in_readme]
     pages = [[block for block in blocks_of(page) if block in to_run] for page in PAGES]
     return [pytest.param(blocks, id=blocks[0].where.split(":")[0]) for blocks in pages if blocks]
 
@@ -101,7 +108,7 @@ class Shell:
     def run(self, block: Block) -> None:
         command = ["bash", "-euo", "pipefail", "-c", block.code]
         done = subprocess.run(
-            command, cwd=self._home, env=self._variables, capture_output=True, text=True, check=False, timeout=100
+            command, cwd=self._home, env=self._variables, capture_output=True, text=True, check=False, timeout=180
         )
         assert done.returncode == block.exit_code, f"{block.where}\n{block.code}\n{done.stdout}\n{done.stderr}"
 
