@@ -95,8 +95,8 @@ class Environment:
 
 
 def main_environment() -> Environment:
-    """`.venv`: the newest Airflow, with the linters. Made when this returns."""
-    environment = Environment(ROOT / ".venv", _pythons.preferred(), MAIN, groups=("test", "lint", "release"))
+    """`.venv`: the newest Airflow, with the linters and what builds the site and releases. Made when this returns."""
+    environment = Environment(ROOT / ".venv", _pythons.preferred(), MAIN, groups=("test", "lint", "docs", "release"))
     environment.make()
     return environment
 

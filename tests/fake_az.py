@@ -73,7 +73,7 @@ def main(directory_name: str, arguments: list[str]) -> int:
         case ["identity", "federated-credential", "list"]:
             _check_identity(identity, options)
             _print_list(list(_read(directory, "credentials").values()), options)
-        case ["identity", "show"]:
+        case ["identity", "show"] | ["identity", "create"]:
             print(json.dumps(identity, indent=2))
         case ["identity", "list"]:
             if options["query"] == f"[?clientId=='{identity['clientId']}'].[name,resourceGroup]":

@@ -1,0 +1,75 @@
+"""The reference is complete and current."""
+
+import importlib
+import inspect
+import re
+import runpy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.docs.pages import DOCS, ROOT
+
+API = (DOCS / "api.md").read_text(encoding="utf-8")
+
+# Where the names are that DAG authors and their tests import.
+PUBLIC = (
+    "airflow_azure_wi",
+    "airflow_azure_wi.doctor",
+    "airflow_azure_wi.errors",
+    "airflow_azure_wi.hooks.azure_workload_identity",
+    "airflow_azure_wi.operators.preflight",
+    "airflow_azure_wi.testing",
+    "airflow_azure_wi.triggers.preflight",
+)
+
+
+def names_of(module_name: str) -> Iterator[tuple[str, Any]]:
+    """Return what a module exports or, where it does not say, the classes and functions that are defined in it."""
+    module = importlib.import_module(module_name)
+    exported = getattr(module, "__all__", None)
+    for name in exported or [name for name in vars(module) if not name.startswith("_")]:
+        value = getattr(module, name)
+        is_own = exported is not None or getattr(value, "__module__", None) == module_name
+        if is_own and (inspect.isclass(value) or inspect.isfunction(value)):
+            yield name, value
+
+
+NAMES = [
+    pytest.param(module, name, value, id=f"{module}.{name}") for module in PUBLIC for name, value in names_of(module)
+]
+
+
+@pytest.mark.parametrize(("module", "name", "value"), NAMES)
+def test_every_public_name_is_in_the_reference_and_has_a_docstring(module: str, name: str, value: Any) -> None:
+    in_its_module = re.search(rf"automodule:: {re.escape(module)}\n   :members:(.*)", API)
+    by_itself = re.search(rf"auto(class|function):: {re.escape(value.__module__)}\.{name}\n", API)
+    listed = in_its_module and (not in_its_module[1].strip() or name in re.split(r"[ ,]+", in_its_module[1]))
+    assert listed or by_itself, f"docs/api.md has no {module}.{name}"
+    assert value.__doc__
+    for method_name, method in vars(value).items() if inspect.isclass(value) else ():
+        if not method_name.startswith("_") and (inspect.isfunction(method) or isinstance(method, property)):
+            assert method.__doc__ or overrides(value, method_name), f"{name}.{method_name} has no docstring"
+
+
+def overrides(kind: type, name: str) -> bool:
+    return any(hasattr(base, name) for base in kind.__mro__[1:])
+
+
+def test_every_public_method_of_the_hook_has_its_place_on_its_page() -> None:
+    from airflow_azure_wi import AzureWorkloadIdentityHook as Hook
+
+    page = (DOCS / "hook.md").read_text(encoding="utf-8")
+    methods = [name for name, value in vars(Hook).items() if inspect.isfunction(value) and not name.startswith("_")]
+    headings = " ".join(re.findall(r"(?m)^## .*$", page))
+    assert len(methods) > 10
+    assert [name for name in methods if f"`{name}`" not in headings] == []
+    assert [name for name in methods if f".{name}(" not in page] == []
+
+
+def test_the_configuration_is_that_of_the_provider_info() -> None:
+    script = runpy.run_path(str(ROOT / "dev" / "configuration-reference"))
+    assert script["page"]() == (DOCS / "configuration.md").read_text(encoding="utf-8"), (
+        "run dev/configuration-reference"
+    )
