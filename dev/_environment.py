@@ -124,6 +124,13 @@ def bare_environment(name: str, target: Target, python: Path, packages: tuple[st
     return environment
 
 
+def executors_environment() -> Environment:
+    """`.venvs/executors`: the newest Airflow with what more than one worker needs. Made when this returns."""
+    environment = Environment(_VENVS / "executors", _pythons.preferred(), MAIN, groups=("test", "executors"))
+    environment.make()
+    return environment
+
+
 def pip(*arguments: str) -> None:
     """Run pip in the checkout, for what uv does not do: downloading."""
     program = [str(_UV_HOME / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
