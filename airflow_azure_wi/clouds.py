@@ -17,6 +17,7 @@ class Cloud:
     :param authority_host: the host that exchanges tokens, as an https URL without a path.
     :param resource_manager: the endpoint of Azure Resource Manager, as an https URL without a path.
     :param token_exchange_audience: the audience that a federated token must have to be accepted there.
+    :param storage_suffix: what the hosts of Azure Storage end in.
     :param other_authorities: further names of the authority host.
     """
 
@@ -24,6 +25,7 @@ class Cloud:
     authority_host: str
     resource_manager: str
     token_exchange_audience: str
+    storage_suffix: str
     other_authorities: tuple[str, ...] = ()
 
     @property
@@ -37,6 +39,7 @@ PUBLIC = Cloud(
     authority_host="https://login.microsoftonline.com",
     resource_manager="https://management.azure.com",
     token_exchange_audience="api://AzureADTokenExchange",
+    storage_suffix="core.windows.net",
     other_authorities=("login.windows.net", "login.microsoft.com", "sts.windows.net"),
 )
 US_GOVERNMENT = Cloud(
@@ -44,12 +47,14 @@ US_GOVERNMENT = Cloud(
     authority_host="https://login.microsoftonline.us",
     resource_manager="https://management.usgovcloudapi.net",
     token_exchange_audience="api://AzureADTokenExchangeUSGov",
+    storage_suffix="core.usgovcloudapi.net",
 )
 CHINA = Cloud(
     name="AzureChinaCloud",
     authority_host="https://login.chinacloudapi.cn",
     resource_manager="https://management.chinacloudapi.cn",
     token_exchange_audience="api://AzureADTokenExchangeChina",
+    storage_suffix="core.chinacloudapi.cn",
     other_authorities=("login.partner.microsoftonline.cn",),
 )
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from airflow_azure_wi.clouds import Cloud
 from airflow_azure_wi.errors import DeploymentError
 from airflow_azure_wi.https_urls import split_https_url
-from airflow_azure_wi.identity import WorkloadIdentity
 
 CONFIG_SECTION = "azure_workload_identity"
 
@@ -89,21 +88,6 @@ class Deployment:
     def authority_host_for(self, cloud: Cloud) -> str:
         """Return the https URL, without a trailing slash, that exchanges tokens for identities of a cloud."""
         return self.authority_host or cloud.authority_host
-
-    def variables_for(self, identity: WorkloadIdentity) -> dict[str, str]:
-        """Return the environment variables by which azure-identity in any language signs in as an identity here."""
-        variables = {
-            "AZURE_TENANT_ID": identity.tenant_id,
-            "AZURE_AUTHORITY_HOST": self.authority_host_for(identity.cloud),
-        }
-        if identity.subscription_id:
-            variables["AZURE_SUBSCRIPTION_ID"] = identity.subscription_id
-        if developers := self.development_credential_in_use():
-            return variables | {"AZURE_TOKEN_CREDENTIALS": DEVELOPMENT_CREDENTIALS[developers]}
-        return variables | {
-            "AZURE_CLIENT_ID": identity.client_id,
-            "AZURE_FEDERATED_TOKEN_FILE": str(self.token_file),
-        }
 
     def development_credential_in_use(self) -> str | None:
         """Return how a developer signs in here; None, whatever is configured, where there is a federated token file."""

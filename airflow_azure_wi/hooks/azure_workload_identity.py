@@ -158,12 +158,14 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
     def environment(self) -> dict[str, str]:
         """Return the environment variables by which other tools sign in as this identity.
 
-        They name ids, a path and a host: nothing in them is secret. The variables are those of azure-identity's
-        ``EnvironmentVariables`` in every language. Where a developer signs in instead (``development_credential``),
-        they say which of azure-identity's credentials is used, and neither a client id nor a file.
+        They name ids, a path and a host: nothing in them is secret. The variables are those of azure-identity in every
+        language, of azcopy, and of Terraform's azurerm. Where a developer signs in instead
+        (``development_credential``), they say which of azure-identity's credentials is used, and neither a client id
+        nor a file.
 
         :raises ClientError: if the connection has a chain, for which there are no such variables.
         """
+        from airflow_azure_wi.environment_variables import variables_for
         from airflow_azure_wi.errors import ClientError
         from airflow_azure_wi.hooks.configuration import deployment
 
@@ -173,7 +175,21 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
                 f"{self._name()} signs in through a chain, and there are no environment variables for one. Use "
                 "get_client() or get_token() in this process, or a connection to an identity that needs no chain."
             )
-        return here.variables_for(identity)
+        return variables_for(identity, here)
+
+    def storage_options(self, account: str) -> dict[str, Any]:
+        """Return what fsspec and adlfs take to open a storage account, as pandas' and Dask's ``storage_options`` too.
+
+        .. code-block:: python
+
+            pandas.read_csv("abfs://container/it.csv", storage_options=hook.storage_options("acct"))
+
+        :param account: the name of the account, or the https URL of its blobs.
+        :raises EndpointError: if it is neither.
+        """
+        from airflow_azure_wi.storage_options import storage_options
+
+        return storage_options(account, cloud=self.get_identity().cloud, credential=self.get_async_credential())
 
     def test_connection(self) -> tuple[bool, str]:
         """Make the checks of the doctor, and say as whom the connection signs in or why it does not."""

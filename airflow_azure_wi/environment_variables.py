@@ -1,0 +1,51 @@
+"""What other tools read to sign in as an identity: environment variables that name ids, a path and a host.
+
+Nothing in them is secret. Each tool documents its own:
+https://learn.microsoft.com/python/api/overview/azure/identity-readme (azure-identity, the same in all languages),
+https://learn.microsoft.com/azure/storage/common/storage-ref-azcopy-login (azcopy),
+https://registry.terraform.io/providers/hashicorp/azurerm/latest/docs (Terraform's azurerm).
+"""
+
+from airflow_azure_wi.clouds import CHINA, PUBLIC, US_GOVERNMENT, Cloud
+from airflow_azure_wi.deployment import DEVELOPMENT_CREDENTIALS, Deployment
+from airflow_azure_wi.identity import WorkloadIdentity
+
+_TERRAFORM_CLOUDS = {PUBLIC.name: "public", US_GOVERNMENT.name: "usgovernment", CHINA.name: "china"}
+
+
+def variables_for(identity: WorkloadIdentity, deployment: Deployment) -> dict[str, str]:
+    """Return the variables by which other processes sign in as an identity.
+
+    Where a developer signs in instead, they are those by which azure-identity does the same.
+
+    :param identity: not one of a chain, for which no tool has variables.
+    """
+    shared = _set(
+        AZURE_TENANT_ID=identity.tenant_id,
+        AZURE_AUTHORITY_HOST=deployment.authority_host_for(identity.cloud),
+        AZURE_SUBSCRIPTION_ID=identity.subscription_id,
+    )
+    if developers := deployment.development_credential_in_use():
+        return shared | {"AZURE_TOKEN_CREDENTIALS": DEVELOPMENT_CREDENTIALS[developers]}
+    token_file = str(deployment.token_file)
+    return (
+        shared
+        | {"AZURE_CLIENT_ID": identity.client_id, "AZURE_FEDERATED_TOKEN_FILE": token_file}
+        | {"AZCOPY_AUTO_LOGIN_TYPE": "WORKLOAD"}
+        | _of_terraform(identity, token_file, identity.cloud)
+    )
+
+
+def _of_terraform(identity: WorkloadIdentity, token_file: str, cloud: Cloud) -> dict[str, str]:
+    return _set(
+        ARM_USE_OIDC="true",
+        ARM_CLIENT_ID=identity.client_id,
+        ARM_TENANT_ID=identity.tenant_id,
+        ARM_OIDC_TOKEN_FILE_PATH=token_file,
+        ARM_SUBSCRIPTION_ID=identity.subscription_id,
+        ARM_ENVIRONMENT=_TERRAFORM_CLOUDS.get(cloud.name),
+    )
+
+
+def _set(**variables: str | None) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if value}
