@@ -91,7 +91,7 @@ class DevelopmentSignIn:
             return
         self._is_announced = True
         logger.warning(
-            "%s: there is no federated token file %r, and %s = %s: signed in as %s with azure-identity's %s, not as "
+            "%s: there is no federated token file %s, and %s = %s: signed in as %s with azure-identity's %s, not as "
             "the managed identity",
             self._who(),
             str(self._deployment.token_file),
