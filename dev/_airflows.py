@@ -14,6 +14,7 @@ Version = tuple[int, int]
 class Target:
     """One set of pinned packages: an Airflow, and what the package and its tests need beside it.
 
+    `in_browser`: `dev/ui` looks at its page in a web browser.
     `held`: limits for packages whose newest versions break this Airflow, though it allows them.
     """
 
@@ -22,6 +23,7 @@ class Target:
     fab: bool = False
     lowest: bool = False
     oldest_python: Version = (3, 10)
+    in_browser: bool = False
     held: tuple[str, ...] = ()
 
     @property
@@ -41,13 +43,18 @@ class Target:
         return self.oldest_python <= python <= self.newest_python
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """The dependency groups that its tests need."""
+        return ("test", "ui") if self.in_browser else ("test",)
+
+    @property
     def requirements(self) -> tuple[str, ...]:
         """What is installed beside the package and its own dependencies."""
         airflow = f"apache-airflow=={self.airflow}"
         return (airflow, "apache-airflow-providers-fab") if self.fab else (airflow,)
 
 
-MAIN = Target("3.3.2", newest_python=(3, 13))
+MAIN = Target("3.3.2", newest_python=(3, 13), in_browser=True)
 # Every lower bound in pyproject.toml at once. One Python is enough: the bounds do not depend on it.
 LOWEST = Target(
     "2.11.0",
@@ -70,12 +77,13 @@ HELD_3_2 = (
 )
 
 TARGETS = (
-    Target("2.11.2", newest_python=(3, 12)),  # brings the FAB provider itself
+    # Brings the FAB provider itself.
+    Target("2.11.2", newest_python=(3, 12), in_browser=True),
     Target("3.0.6", newest_python=(3, 12), held=HELD_3_0),
     Target("3.0.6", newest_python=(3, 12), held=HELD_3_0, fab=True),
     Target("3.1.8", newest_python=(3, 13)),
     Target("3.1.8", newest_python=(3, 13), fab=True),
-    Target("3.2.2", newest_python=(3, 13), held=HELD_3_2),
+    Target("3.2.2", newest_python=(3, 13), held=HELD_3_2, in_browser=True),
     MAIN,
     LOWEST,
 )

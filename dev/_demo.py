@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+from _standalone import standalone
 from azure.core.exceptions import AzureError
 from azure.data.tables import TableServiceClient
 from azure.identity import WorkloadIdentityCredential
@@ -158,31 +158,11 @@ def print_report(reports: list[dict[str, str]], exchanges: list[Exchange], failu
 
 def serve(variables: dict[str, str]) -> None:
     """Run Airflow with its web page until Ctrl+C."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    address = f"http://127.0.0.1:{port}"
-    settings = variables | {
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": port,
-        "AIRFLOW__API__BASE_URL": address,
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-    }
-    say(f"Starting Airflow; in a moment its connections are at {address}/connections . Ctrl+C ends it.")
-    process = subprocess.Popen([PROGRAM, "standalone"], env=settings, start_new_session=True)
-    try:
-        process.wait()
-    except KeyboardInterrupt:
+    with standalone(variables) as running:
+        say(f"Starting Airflow; in a moment its connections are at {running.address}/connections . Ctrl+C ends it.")
+        with suppress(KeyboardInterrupt):
+            running.process.wait()
         say("Stopping Airflow")
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(15)
-        # Its parts may outlive it.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def airflow(variables: dict[str, str], *arguments: str) -> None:

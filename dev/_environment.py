@@ -103,7 +103,7 @@ def main_environment() -> Environment:
 
 def compat_environment(target: Target, python: Path, cell: str) -> Environment:
     """`.venvs/airflow-<cell>`. Made when this returns."""
-    environment = Environment(_VENVS / f"airflow-{cell}", python, target)
+    environment = Environment(_VENVS / f"airflow-{cell}", python, target, target.groups)
     environment.make()
     return environment
 
