@@ -9,10 +9,13 @@ from collections.abc import Callable
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import CONNECTION, Airflow
 
+# An id of its own: the database is that of all tests.
+ADDED = "added_by_command"
+
 
 def command_that_adds(identity: str) -> list[str]:
     """Return the arguments of the command that ``airflow-azure-wi connection`` prints for an identity."""
-    command = [sys.executable, "-m", "airflow_azure_wi", "connection", "-", "--conn-id", CONNECTION, "--format", "cli"]
+    command = [sys.executable, "-m", "airflow_azure_wi", "connection", "-", "--conn-id", ADDED, "--format", "cli"]
     printed = subprocess.run(command, input=identity, capture_output=True, text=True, check=True).stdout
     airflow, *arguments = shlex.split(printed)
     assert airflow == "airflow"
@@ -21,10 +24,10 @@ def command_that_adds(identity: str) -> list[str]:
 
 def test_a_connection_made_from_az_identity_json_signs_in(airflow: Airflow, azure: OfflineAzure) -> None:
     airflow.run(*command_that_adds(json.dumps(azure.identity_json())))
-    [stored] = airflow.rows("connections", "get", CONNECTION)
+    [stored] = airflow.rows("connections", "get", ADDED)
     assert stored["conn_type"] == "azure_workload_identity"
     assert stored["extra_dejson"]["clientId"] == azure.identity.client_id
-    tested = airflow.run("connections", "test", CONNECTION, **azure.environment())
+    tested = airflow.run("connections", "test", ADDED, **azure.environment())
     assert "Connection success" in tested.stdout
     [exchange] = azure.entra.exchanges
     assert (exchange.client_id, exchange.tenant_id) == (azure.identity.client_id, azure.identity.tenant_id)
