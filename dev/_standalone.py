@@ -35,7 +35,7 @@ def standalone(variables: Mapping[str, str], output: IO[bytes] | None = None) ->
     :param variables: the environment of all its components.
     :param output: where they write what they say, instead of the terminal.
     """
-    page, worker_logs, trigger_logs = _free_ports(3)
+    page, worker_logs, trigger_logs = free_ports(3)
     address = f"http://127.0.0.1:{page}"
     settings = _page_settings(address, page) | {
         # The default ports may be taken, by another Airflow for example.
@@ -52,7 +52,7 @@ def standalone(variables: Mapping[str, str], output: IO[bytes] | None = None) ->
     try:
         yield Standalone(address, process)
     finally:
-        _end(process)
+        end(process)
 
 
 def _page_settings(address: str, port: int) -> dict[str, str]:
@@ -69,13 +69,13 @@ def _page_settings(address: str, port: int) -> dict[str, str]:
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that differ, because all are held until the last is found."""
     with ExitStack() as held:
         return [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """End all that it started at once, some of it in process groups of their own."""
     parts = []
     with suppress(psutil.NoSuchProcess):

@@ -2,22 +2,20 @@
 
 import base64
 import json
-import os
 import secrets
-import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
 import pytest
+
+from dev._standalone import end, free_ports
 
 Answer = TypeVar("Answer")
 
@@ -39,7 +37,7 @@ class AirflowDeployment:
 
     def __init__(self, variables: Mapping[str, str], of_components: Mapping[str, Mapping[str, str]]) -> None:
         self._home = Path(variables["AIRFLOW_HOME"])
-        self._port = _free_port()
+        [self._port] = free_ports(1)
         self._variables = dict(variables) | _settings(self._port)
         self._of_components = of_components
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -91,7 +89,7 @@ class AirflowDeployment:
             try:
                 yield process
             finally:
-                _end(process)
+                end(process)
 
     def _ask(self, method: str, path: str, body: object) -> Any:
         request = urllib.request.Request(
@@ -127,20 +125,3 @@ def _settings(port: int) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "1",
     }
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a component and all that it started, some of it in process groups of their own, at once."""
-    with suppress(psutil.NoSuchProcess):
-        for part in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                part.kill()
-    # Parts whose parent is gone.
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
