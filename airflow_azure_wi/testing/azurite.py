@@ -1,5 +1,6 @@
 """Azurite, Microsoft's storage emulator: installed once with npm, run with Entra access tokens over HTTPS."""
 
+import base64
 import fcntl
 import logging
 import os
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -22,6 +24,8 @@ from airflow_azure_wi.testing.private_files import make_private_directory
 
 VERSION = "3.37.0"
 ACCOUNT = "devstoreaccount1"
+# Azurite's documented key of this account, which is the same everywhere and opens nothing but an Azurite.
+_ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -43,13 +47,14 @@ class AzuriteError(RuntimeError):
 
 
 class Azurite:
-    """A storage account with blobs, queues and tables on loopback, at free ports.
+    """Storage accounts with blobs, queues and tables on loopback, at free ports.
 
     It accepts access tokens with the audience of Azure Storage and checks their times, not their signature. It runs
     inside ``with``, in a process group of its own, and ends with this process.
 
     :param certificates: whose server certificate it shows.
     :param directory: where the data is kept, or None to keep it in memory.
+    :param accounts: further accounts, for requests to host names that begin with theirs.
     :ivar blob_url: ``https://127.0.0.1:<port>/devstoreaccount1``; known once it runs, as the other two.
     :ivar queue_url: the same for queues.
     :ivar table_url: the same for tables.
@@ -59,9 +64,12 @@ class Azurite:
     queue_url: str
     table_url: str
 
-    def __init__(self, certificates: Certificates, directory: Path | None = None) -> None:
+    def __init__(
+        self, certificates: Certificates, directory: Path | None = None, *, accounts: Sequence[str] = ()
+    ) -> None:
         self._certificates = certificates
         self._directory = directory
+        self._accounts = accounts
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._output: deque[str] = deque(maxlen=40)
@@ -89,6 +97,7 @@ class Azurite:
         command = [*node_command(), "--import", _STOP_WITH_PARENT, str(installed_azurite()), *self._options()]
         self._process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
             command,
+            env=os.environ | {"AZURITE_ACCOUNTS": self._account_keys()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -138,8 +147,13 @@ class Azurite:
             for service in ("blob", "queue", "table")
             for option in (f"--{service}Host", "127.0.0.1", f"--{service}Port", "0")
         ]
-        certificate = ["--cert", str(self._certificates.certificate_file), "--key", str(self._certificates.key_file)]
+        own = self._certificates.own
+        certificate = ["--cert", str(own.certificate_file), "--key", str(own.key_file)]
         return [*services, *data, "--oauth", "basic", *certificate, *_QUIET]
+
+    def _account_keys(self) -> str:
+        keys = {account: base64.b64encode(os.urandom(64)).decode() for account in self._accounts}
+        return ";".join(f"{account}:{key}" for account, key in ({ACCOUNT: _ACCOUNT_KEY} | keys).items())
 
     def _read(self, output: IO[str]) -> None:
         with output:

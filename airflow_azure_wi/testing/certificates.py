@@ -1,34 +1,62 @@
 """The private certificate authority of the offline Azure."""
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
 
+from airflow_azure_wi.clouds import CLOUDS
 from airflow_azure_wi.testing.private_files import make_private_directory, write_private
+
+STORAGE_DOMAINS = {
+    service: tuple(f"{service}.{cloud.storage_suffix}" for cloud in CLOUDS.values())
+    for service in ("blob", "queue", "table")
+}
+
+
+@dataclass(frozen=True)
+class ServerCertificate:
+    """A certificate that a server shows, and its private key.
+
+    :ivar certificate_file: the certificate chain (PEM).
+    :ivar key_file: the private key (PEM).
+    """
+
+    certificate_file: Path
+    key_file: Path
 
 
 class Certificates:
-    """A new certificate authority, and a server certificate for loopback that it signed.
+    """A new certificate authority, and a certificate that it signed for the servers of the offline Azure.
 
     The authority's private key never leaves this process, so nobody else can sign with what a client trusts.
 
     :param directory: where the files are written (mode 0700, files 0600).
     :ivar ca_file: the authority's certificate (PEM), for clients to trust.
-    :ivar certificate_file: the server's certificate chain (PEM).
-    :ivar key_file: the server's private key (PEM).
+    :ivar own: the certificate for 127.0.0.1, for localhost, and for storage accounts under their real names.
     """
 
     def __init__(self, directory: Path) -> None:
         make_private_directory(directory)
+        self._directory = directory
+        self._authority = trustme.CA(organization_name="airflow-azure-wi offline Azure")
         self.ca_file = directory / "ca.pem"
-        self.certificate_file = directory / "server.pem"
-        self.key_file = directory / "server-key.pem"
-        authority = trustme.CA(organization_name="airflow-azure-wi offline Azure")
-        server = authority.issue_cert("127.0.0.1", "localhost")
-        write_private(self.ca_file, authority.cert_pem.bytes())
-        write_private(self.certificate_file, b"".join(pem.bytes() for pem in server.cert_chain_pems))
-        write_private(self.key_file, server.private_key_pem.bytes())
+        write_private(self.ca_file, self._authority.cert_pem.bytes())
+        accounts = (f"*.{domain}" for domains in STORAGE_DOMAINS.values() for domain in domains)
+        self.own = self.issue("server", "127.0.0.1", "localhost", *accounts)
+
+    def issue(self, name: str, *hosts: str) -> ServerCertificate:
+        """Sign a certificate for some hosts.
+
+        :param name: what its files are called.
+        :param hosts: names, with ``*`` as the first label for all of a domain, or addresses.
+        """
+        server = self._authority.issue_cert(*hosts)
+        issued = ServerCertificate(self._directory / f"{name}.pem", self._directory / f"{name}-key.pem")
+        write_private(issued.certificate_file, b"".join(pem.bytes() for pem in server.cert_chain_pems))
+        write_private(issued.key_file, server.private_key_pem.bytes())
+        return issued
 
     def client_context(self) -> ssl.SSLContext:
         """Return a TLS context for clients that trusts this authority and no other."""

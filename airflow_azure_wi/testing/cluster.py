@@ -33,7 +33,7 @@ class Cluster:
             Route("/.well-known/openid-configuration", self._discovery_document),
             Route("/openid/v1/jwks", self._key_set),
         ]
-        self._server = HttpsServer(Starlette(routes=routes), certificates)
+        self._server = HttpsServer(Starlette(routes=routes), certificates.own)
         self.issuer = self._server.url
 
     def __enter__(self) -> "Cluster":

@@ -123,7 +123,7 @@ class SimulatedEntra:
             Route("/{tenant}/v2.0/.well-known/openid-configuration", self._discovery_document),
             Route("/{tenant}/discovery/v2.0/keys", self._key_set),
         ]
-        self._server = HttpsServer(Starlette(routes=routes), certificates)
+        self._server = HttpsServer(Starlette(routes=routes), certificates.own)
         self.authority_host = self._server.url
 
     def __enter__(self) -> "SimulatedEntra":

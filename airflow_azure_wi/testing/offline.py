@@ -1,17 +1,23 @@
 """The offline Azure as a whole."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp
 
 from airflow_azure_wi.testing.azurite import Azurite
-from airflow_azure_wi.testing.certificates import Certificates
+from airflow_azure_wi.testing.certificates import STORAGE_DOMAINS, Certificates
 from airflow_azure_wi.testing.cluster import Cluster
 from airflow_azure_wi.testing.entra import SimulatedEntra
 from airflow_azure_wi.testing.identities import FederatedIdentityCredential, ManagedIdentity
 from airflow_azure_wi.testing.private_files import make_private_directory
 from airflow_azure_wi.testing.projected_token import ProjectedToken
+from airflow_azure_wi.testing.proxy import Proxy
+from airflow_azure_wi.testing.server import HttpsServer
 
 NAMESPACE = "airflow"
 SERVICE_ACCOUNT = "airflow-worker"
@@ -21,6 +27,8 @@ class OfflineAzure:
     """An Azure for tests and laptops, which runs inside ``with``.
 
     One managed identity trusts one workload: the service account ``airflow-worker`` in the namespace ``airflow``.
+    Whatever runs with :meth:`environment` finds storage under the real names, such as
+    ``https://acct.blob.core.windows.net``.
 
     :param directory: where certificates and the projected token are kept. What is stored in Azurite is kept
         in memory.
@@ -28,6 +36,7 @@ class OfflineAzure:
     :param token_lifetime: seconds until a projected token expires.
     :param access_token_lifetime: seconds until an access token expires.
     :param identity: the managed identity, or None for one with new random ids.
+    :param accounts: the names of the storage accounts.
     :ivar entra: the simulated Entra.
     :ivar cluster: the cluster of the workload.
     :ivar projected_token: the workload's projected token.
@@ -48,11 +57,13 @@ class OfflineAzure:
         token_lifetime: float = 3600.0,
         access_token_lifetime: float = 3600.0,
         identity: ManagedIdentity | None = None,
+        accounts: Sequence[str] = ("acct",),
     ) -> None:
         self._directory = directory.absolute()
         self._with_storage = with_storage
         self._token_lifetime = token_lifetime
         self._access_token_lifetime = access_token_lifetime
+        self._accounts = accounts
         self.identity = identity or ManagedIdentity()
         self._azurite: Azurite | None = None
         self._running = ExitStack()
@@ -68,7 +79,7 @@ class OfflineAzure:
 
     @property
     def azurite(self) -> Azurite:
-        """The storage account.
+        """The storage accounts.
 
         :raises RuntimeError: if it runs without storage.
         """
@@ -83,9 +94,11 @@ class OfflineAzure:
     def environment(self) -> dict[str, str]:
         """Return the environment variables of the workload.
 
-        The certificate authorities are replaced: what runs with them cannot reach the real Azure by mistake.
+        The certificate authorities are replaced, and a proxy knows no host but those of this Azure: what runs with
+        them cannot reach the real one by mistake.
         """
         ca_file = str(self._certificates.ca_file)
+        proxy = {"HTTPS_PROXY": self._proxy.url, "NO_PROXY": "127.0.0.1,localhost"}
         return {
             "AZURE_FEDERATED_TOKEN_FILE": str(self.projected_token.path),
             "AZURE_AUTHORITY_HOST": self.entra.authority_host,
@@ -93,16 +106,31 @@ class OfflineAzure:
             "SSL_CERT_FILE": ca_file,
             "CURL_CA_BUNDLE": ca_file,
             "NODE_EXTRA_CA_CERTS": ca_file,
+            # Most programs look at the lower-case names first, which the machine may have set.
+            **proxy,
+            **{name.lower(): value for name, value in proxy.items()},
         }
+
+    def serve(self, app: ASGIApp, *hosts: str) -> None:
+        """Let an application answer for hosts of Azure, such as ``my-vault.vault.azure.net``, until this Azure ends.
+
+        :param app: an ASGI application. That a request holds an access token, and which, is for it to see.
+        :param hosts: host names, without a port.
+        """
+        certificate = self._certificates.issue(f"served-{hosts[0]}", *hosts)
+        server = self._running.enter_context(HttpsServer(app, certificate))
+        for host in hosts:
+            self._proxy.lead(host, server.port)
 
     def _start(self, running: ExitStack) -> None:
         make_private_directory(self._directory)
         self._certificates = Certificates(self._directory / "certificates")
         if self._with_storage:
             # First, and awaited last: it takes longer to start than all the rest.
-            self._azurite = Azurite(self._certificates)
+            self._azurite = Azurite(self._certificates, accounts=self._accounts)
             running.callback(self._azurite.stop)
             self._azurite.start()
+        self._proxy = running.enter_context(Proxy())
         self.cluster = running.enter_context(Cluster(self._certificates))
         self.entra = running.enter_context(
             SimulatedEntra(self._certificates, access_token_lifetime=self._access_token_lifetime)
@@ -116,6 +144,15 @@ class OfflineAzure:
         self.entra.register(self.identity)
         if self._azurite is not None:
             self._azurite.wait_until_listening()
+            self._lead_to_storage(self._azurite)
+
+    def _lead_to_storage(self, azurite: Azurite) -> None:
+        urls = {"blob": azurite.blob_url, "queue": azurite.queue_url, "table": azurite.table_url}
+        for service, domains in STORAGE_DOMAINS.items():
+            port = urlsplit(urls[service]).port or 0
+            for domain in domains:
+                for account in self._accounts:
+                    self._proxy.lead(f"{account}.{domain}", port)
 
     def _sign(self) -> str:
         return self.cluster.service_account_token(NAMESPACE, SERVICE_ACCOUNT, lifetime=self._token_lifetime)

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_azure_wi.testing.certificates import Certificates
+from airflow_azure_wi.testing.certificates import ServerCertificate
 
 _START_SECONDS = 10.0
 
@@ -35,24 +35,26 @@ class HttpsServer:
     """Serves an application at 127.0.0.1, at a free port.
 
     :param app: the ASGI application.
-    :param certificates: whose server certificate it shows.
+    :param certificate: what it shows.
     :ivar url: ``https://127.0.0.1:<port>``, known before the server runs.
+    :ivar port: the port alone.
     """
 
-    def __init__(self, app: ASGIApp, certificates: Certificates) -> None:
+    def __init__(self, app: ASGIApp, certificate: ServerCertificate) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         # Accepted connections inherit it. Without it each answer waits 40 ms for an acknowledgement, because asyncio
         # sets it only for sockets that were created with the protocol number of TCP.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.url = f"https://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.port = self._socket.getsockname()[1]
+        self.url = f"https://127.0.0.1:{self.port}"
         config = uvicorn.Config(
             app,
             http=_AbortableProtocol,
             loop="asyncio",
             ws="none",
             lifespan="off",
-            ssl_certfile=certificates.certificate_file,
-            ssl_keyfile=certificates.key_file,
+            ssl_certfile=certificate.certificate_file,
+            ssl_keyfile=certificate.key_file,
             server_header=False,
             log_config=None,
             log_level="error",

@@ -327,8 +327,7 @@ def resource_manager(azure: OfflineAzure, tmp_path: Path, monkeypatch: pytest.Mo
         return JSONResponse({"error": {"code": "SubscriptionNotFound"}}, 404)
 
     app = Starlette(routes=[Route("/subscriptions/{id}", subscription)])
-    certificates = azure._certificates
-    with HttpsServer(app, certificates) as server:
+    with HttpsServer(app, azure._certificates.own) as server:
         azure.entra.register_resource(server.url)
         cloud = replace(PUBLIC, resource_manager=server.url)
         monkeypatch.setattr("airflow_azure_wi.identity.PUBLIC", cloud)

@@ -116,7 +116,7 @@ class TestRunning:
         assert stops_listening(running.blob_url, within=2)
 
     def test_failure_to_start_shows_its_output(self, certificates: Certificates) -> None:
-        certificates.key_file.write_text("no key")
+        certificates.own.key_file.write_text("no key")
         threads = set(threading.enumerate())
         with (
             pytest.raises(AzuriteError, match=r"(?s)Azurite 3\.37\.0 did not start.*error:.*DECODER"),

@@ -44,6 +44,10 @@ def test_environment_of_the_workload(azure: OfflineAzure) -> None:
         "SSL_CERT_FILE",
         "CURL_CA_BUNDLE",
         "NODE_EXTRA_CA_CERTS",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
     }
     assert Path(environment["AZURE_FEDERATED_TOKEN_FILE"]) == azure.projected_token.path
     assert environment["AZURE_AUTHORITY_HOST"] == azure.entra.authority_host

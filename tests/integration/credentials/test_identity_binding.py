@@ -7,6 +7,7 @@ credential is the cluster's is not tested.
 
 import asyncio
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,8 @@ from airflow_azure_wi.credentials import _identity_binding, async_credential_for
 from airflow_azure_wi.deployment import Deployment, Options
 from airflow_azure_wi.errors import DeploymentError, TokenExchangeError
 from airflow_azure_wi.identity import WorkloadIdentity
-from airflow_azure_wi.testing import OfflineAzure
+from airflow_azure_wi.testing import Certificates, OfflineAzure
+from airflow_azure_wi.testing.certificates import ServerCertificate
 from airflow_azure_wi.testing.server import HttpsServer
 from tests.integration.conftest import USER
 
@@ -33,17 +35,11 @@ VAULT = "https://vault.azure.net/.default"
 SNI_NAME = "identity-binding.example.invalid"
 
 
-class ClusterCertificates:
-    """A certificate for the proxy's name, from an authority of the cluster's own."""
-
-    def __init__(self, directory: Path, ca_file: Path) -> None:
-        self.certificate_file = directory / "proxy.pem"
-        self.key_file = directory / "proxy-key.pem"
-        authority = trustme.CA()
-        certificate = authority.issue_cert(SNI_NAME)
-        certificate.private_key_and_cert_chain_pem.write_to_path(self.certificate_file)
-        certificate.private_key_pem.write_to_path(self.key_file)
-        authority.cert_pem.write_to_path(ca_file)
+def cluster_certificate(directory: Path, ca_file: Path) -> ServerCertificate:
+    """A certificate for the proxy's name, from a new authority of the cluster's own."""
+    certificates = Certificates(directory)
+    shutil.copy(certificates.ca_file, ca_file)
+    return certificates.issue("proxy", SNI_NAME)
 
 
 @dataclass
@@ -58,7 +54,7 @@ class Proxy:
     def running(self, directory: str) -> HttpsServer:
         (self.directory / directory).mkdir()
         app = Starlette(routes=[Route("/proxy/{path:path}", self._forward, methods=["POST"])])
-        return HttpsServer(app, ClusterCertificates(self.directory / directory, self.ca_file))  # type: ignore[arg-type]
+        return HttpsServer(app, cluster_certificate(self.directory / directory, self.ca_file))
 
     async def _forward(self, request: Request) -> Response:
         self.paths.append(request.url.path)
@@ -101,7 +97,7 @@ def test_a_new_authority_in_the_file_is_trusted_at_the_next_exchange(
     credential = credential_for(who, bound(), used_by=USER)
     credential.get_token(STORAGE)
     (proxy.directory / "second").mkdir()
-    rotated = ClusterCertificates(proxy.directory / "second", proxy.ca_file)
+    rotated = cluster_certificate(proxy.directory / "second", proxy.ca_file)
     running._server.config.ssl.load_cert_chain(rotated.certificate_file, rotated.key_file)
     credential.get_token(VAULT)
     assert len(proxy.paths) == 2

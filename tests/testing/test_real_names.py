@@ -1,0 +1,96 @@
+"""The offline Azure under the names of the real one, as a workload's clients see it."""
+
+import asyncio
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import requests
+from azure.core.exceptions import ServiceRequestError
+from azure.data.tables import TableServiceClient
+from azure.identity import WorkloadIdentityCredential
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from airflow_azure_wi.testing import OfflineAzure
+
+
+@pytest.fixture
+def credential(workload: OfflineAzure) -> WorkloadIdentityCredential:
+    identity = workload.identity
+    return WorkloadIdentityCredential(client_id=identity.client_id, tenant_id=identity.tenant_id)
+
+
+@pytest.mark.parametrize("suffix", ["core.windows.net", "core.usgovcloudapi.net", "core.chinacloudapi.cn"])
+def test_a_storage_account_has_its_three_services(credential: WorkloadIdentityCredential, suffix: str) -> None:
+    name = f"n{uuid4().hex}"
+    container = BlobServiceClient(f"https://acct.blob.{suffix}", credential=credential).create_container(name)
+    container.upload_blob("folder/it.txt", b"it")
+    assert container.download_blob("folder/it.txt").readall() == b"it"
+    queue = QueueServiceClient(f"https://acct.queue.{suffix}", credential=credential).create_queue(name)
+    queue.send_message("it")
+    assert [message.content for message in queue.receive_messages()] == ["it"]
+    table = TableServiceClient(f"https://acct.table.{suffix}", credential=credential).create_table(name)
+    table.create_entity({"PartitionKey": "p", "RowKey": "r"})
+    assert table.get_entity("p", "r")["RowKey"] == "r"
+
+
+def test_accounts_are_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with OfflineAzure(tmp_path / "azure", accounts=["mine", "yours"]) as azure:
+        for name, value in azure.environment().items():
+            monkeypatch.setenv(name, value)
+        identity = azure.identity
+        credential = WorkloadIdentityCredential(client_id=identity.client_id, tenant_id=identity.tenant_id)
+        mine, yours = (
+            BlobServiceClient(f"https://{account}.blob.core.windows.net", credential=credential)
+            for account in ("mine", "yours")
+        )
+        mine.create_container("only-mine")
+        assert [container.name for container in mine.list_containers()] == ["only-mine"]
+        assert list(yours.list_containers()) == []
+
+
+def test_any_other_host_is_refused(credential: WorkloadIdentityCredential) -> None:
+    elsewhere = BlobServiceClient("https://elsewhere.blob.core.windows.net", credential=credential, retry_total=0)
+    with pytest.raises(ServiceRequestError, match="403 Not in the offline Azure"):
+        elsewhere.create_container("it")
+
+
+def test_the_refusal_names_what_there_is(workload: OfflineAzure) -> None:
+    answer = requests.get(workload.environment()["HTTPS_PROXY"], timeout=10)
+    assert answer.status_code == 403
+    assert " acct.queue.core.windows.net, " in answer.text
+
+
+def test_an_application_answers_for_other_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def secret(request: Request) -> Response:
+        return PlainTextResponse(f"{request.url.hostname} {request.headers['authorization']}")
+
+    before = set(threading.enumerate())
+    with OfflineAzure(tmp_path / "azure", with_storage=False) as azure:
+        azure.serve(Starlette(routes=[Route("/it", secret)]), "one.vault.azure.net", "two.vault.azure.net")
+        for name, value in azure.environment().items():
+            monkeypatch.setenv(name, value)
+        for host in ("one.vault.azure.net", "two.vault.azure.net"):
+            answer = requests.get(f"https://{host}/it", headers={"Authorization": "Bearer x"}, timeout=10)
+            assert answer.text == f"{host} Bearer x"
+        with pytest.raises(requests.exceptions.ProxyError):
+            requests.get("https://three.vault.azure.net/it", timeout=10)
+    assert not {thread for thread in set(threading.enumerate()) - before if "offline-azure" in thread.name}
+
+
+def test_a_client_that_is_still_connected_does_not_keep_it_from_ending(tmp_path: Path) -> None:
+    async def half_a_request(azure: OfflineAzure) -> asyncio.StreamWriter:
+        port = int(azure.environment()["HTTPS_PROXY"].rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"CONNECT acct.blob")
+        await writer.drain()
+        return writer
+
+    with OfflineAzure(tmp_path / "azure", with_storage=False) as azure:
+        asyncio.run(half_a_request(azure))
