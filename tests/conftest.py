@@ -10,6 +10,7 @@ import pytest
 from airflow_azure_wi import example_dags
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from tests.airflow_program import CONNECTION, Airflow, variables_of
+from tests.recorder import Recorder
 
 UNUSED_DATABASE = "unused.db"
 
@@ -46,6 +47,19 @@ def workload(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> OfflineAzu
     for name, value in azure.environment().items():
         monkeypatch.setenv(name, value)
     return azure
+
+
+@pytest.fixture(scope="session")
+def running_recorder(running_azure: OfflineAzure) -> Recorder:
+    return Recorder(running_azure)
+
+
+@pytest.fixture
+def recorder(running_recorder: Recorder, workload: OfflineAzure) -> Recorder:
+    """What answers this workload for every service but storage, with nothing on its record."""
+    running_recorder.requests.clear()
+    running_recorder.answers = ()
+    return running_recorder
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from airflow_azure_wi import at
-from tests.stock.recorder import Answer
+from tests.recorder import Answer
 
 Call = Callable[[Any, str], Any]
 
@@ -200,8 +200,8 @@ CASES = (
     Case(
         "adls",
         "data_lake.AzureDataLakeStorageV2Hook",
-        lambda hook, c: hook(at(c, "https://acct.dfs.core.windows.net")).create_file_system("files"),
-        "acct.blob.core.windows.net",
+        lambda hook, c: hook(at(c, "https://recorded.dfs.core.windows.net")).create_file_system("files"),
+        "recorded.blob.core.windows.net",
         "https://storage.azure.com",
         (Answer("PUT", "", 201),),
     ),

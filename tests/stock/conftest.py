@@ -1,7 +1,6 @@
 """The stock Azure provider in this process, one connection of our type, and servers on loopback that it reaches."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,43 +11,15 @@ from azure.storage.blob import ContainerClient
 
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from tests.airflow_program import Airflow
-from tests.stock.recorder import Recorder, redirect_to
 
 CONNECTION = "azure_wi"
 
 
-@pytest.fixture(scope="session")
-def running_recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
-    with Recorder(tmp_path_factory.mktemp("recorder")) as recorder:
-        yield recorder
-
-
-@pytest.fixture(scope="session")
-def trusted(running_recorder: Recorder, running_azure: OfflineAzure, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of the certificate authorities of both."""
-    file = tmp_path_factory.mktemp("trusted") / "trusted.pem"
-    file.write_bytes(running_recorder.ca_pem + Path(running_azure.environment()["SSL_CERT_FILE"]).read_bytes())
-    # aiohttp looks at SSL_CERT_FILE when it is imported, which another test may have made it.
+@pytest.fixture(autouse=True, scope="session")
+def aiohttp_trusts_the_offline_azure(running_azure: OfflineAzure) -> None:
+    """It looks at SSL_CERT_FILE when it is imported, which another test may have made it."""
     if (context := getattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", None)) is not None:
-        context.load_verify_locations(file)
-    return file
-
-
-@pytest.fixture
-def workload(workload: OfflineAzure, trusted: Path, monkeypatch: pytest.MonkeyPatch) -> OfflineAzure:
-    """The workload, which trusts the recorder, too."""
-    for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(variable, str(trusted))
-    return workload
-
-
-@pytest.fixture
-def recorder(running_recorder: Recorder, workload: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """The recorder, with nothing on its record, in the place of every Azure host."""
-    running_recorder.requests.clear()
-    running_recorder.answers = ()
-    redirect_to(running_recorder, monkeypatch)
-    return running_recorder
+        context.load_verify_locations(running_azure.environment()["SSL_CERT_FILE"])
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from azure.storage.blob import BlobServiceClient
 
 from airflow_azure_wi import AzureWorkloadIdentityHook, at
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+from tests.recorder import Recorder
 from tests.stock import proofs
 from tests.stock.cases import CASES, Case
 from tests.stock.proofs import Proof
-from tests.stock.recorder import Recorder
 
 STORAGE = "https://storage.azure.com"
 

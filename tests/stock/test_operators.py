@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,9 +11,7 @@ from azure.storage.blob import BlobServiceClient
 
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import Airflow
-from tests.stock.recorder import HOSTS, Answer, Recorder
-
-REDIRECT = Path(__file__).parent / "redirect"
+from tests.recorder import Answer, Recorder
 
 
 @pytest.fixture
@@ -68,19 +65,17 @@ def test_object_storage_paths_reach_azurite(
 def test_a_pipeline_is_run_and_microsoft_graph_is_asked(
     airflow_with_stock_dags: Airflow,
     azure: OfflineAzure,
+    recorder: Recorder,
     workload_variables: Callable[..., dict[str, str]],
-    tmp_path: Path,
 ) -> None:
-    with Recorder(tmp_path) as recorder:
-        recorder.answers = (
-            Answer("POST .*/createRun", {"runId": "r"}),
-            Answer("GET .*/pipelineruns/r", {"runId": "r", "status": "Succeeded"}),
-            Answer("GET /v1.0/users", {"value": []}),
-        )
-        # The first is for the recorder's certificate; without the second, stock 12.3 fails with current kiota packages.
-        options = {"trust_env": True, "allowed_hosts": "graph.microsoft.com"}
-        variables = workload_variables(**options) | _reaching(recorder, azure, tmp_path)
-        done = airflow_with_stock_dags.run("dags", "test", "stock_services", **variables)
+    recorder.answers = (
+        Answer("POST .*/createRun", {"runId": "r"}),
+        Answer("GET .*/pipelineruns/r", {"runId": "r", "status": "Succeeded"}),
+        Answer("GET /v1.0/users", {"value": []}),
+    )
+    # The first is for the recorder's certificate; without the second, stock 12.3 fails with current kiota packages.
+    options = {"trust_env": True, "allowed_hosts": "graph.microsoft.com"}
+    done = airflow_with_stock_dags.run("dags", "test", "stock_services", **workload_variables(**options))
     tokens = {(request.host, request.claims["aud"], request.claims["appid"]) for request in recorder.requests}
     client_id = azure.identity.client_id
     assert tokens == {
@@ -88,14 +83,3 @@ def test_a_pipeline_is_run_and_microsoft_graph_is_asked(
         ("graph.microsoft.com", "https://graph.microsoft.com", client_id),
     }, done.stdout + done.stderr
     assert len(azure.entra.exchanges) == 2, "one for each audience"
-
-
-def _reaching(recorder: Recorder, azure: OfflineAzure, directory: Path) -> dict[str, str]:
-    trusted = directory / "trusted.pem"
-    trusted.write_bytes(recorder.ca_pem + Path(azure.environment()["SSL_CERT_FILE"]).read_bytes())
-    variables = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), str(trusted))
-    return variables | {
-        "PYTHONPATH": str(REDIRECT),
-        "RECORDER_HOSTS": ",".join(HOSTS),
-        "RECORDER_PORT": str(recorder.port),
-    }

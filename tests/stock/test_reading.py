@@ -13,9 +13,9 @@ from airflow_azure_wi import AzureWorkloadIdentityHook, at
 from airflow_azure_wi.airflow_compat import BaseHook
 from airflow_azure_wi.errors import EndpointError, IdentityError
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+from tests.recorder import Answer, Recorder
 from tests.stock.cases import NO_QUEUES
 from tests.stock.conftest import Connect
-from tests.stock.recorder import Answer, Recorder
 
 SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
 SCOPE = "https://management.azure.com/.default"
