@@ -96,7 +96,8 @@ class Environment:
 
 def main_environment() -> Environment:
     """`.venv`: the newest Airflow, with the linters and what builds the site and releases. Made when this returns."""
-    environment = Environment(ROOT / ".venv", _pythons.preferred(), MAIN, groups=("test", "lint", "docs", "release"))
+    groups = ("test", "recipes", "lint", "docs", "release")
+    environment = Environment(ROOT / ".venv", _pythons.preferred(), MAIN, groups=groups)
     environment.make()
     return environment
 

@@ -3,11 +3,27 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from airflow_azure_wi import example_dags
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import Airflow
 
+EXAMPLES = Path(example_dags.__file__).parent
 CLIENTS = {"BlobServiceClient", "aio.BlobServiceClient", "QueueServiceClient", "TableServiceClient", "get_token"}
+
+
+def test_every_example_is_parsed_and_named_after_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # before Airflow 3.2
+        from airflow.models.dagbag import DagBag
+    found = DagBag(str(EXAMPLES))
+    assert found.import_errors == {}
+    assert set(found.dags) == {file.stem for file in EXAMPLES.glob("*.py")} - {"__init__"}
 
 
 def test_the_example_reaches_storage_through_every_client(

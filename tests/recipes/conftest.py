@@ -1,0 +1,70 @@
+"""Recipes, run by Airflow itself against the offline Azure and what a test lets answer in it."""
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.airflow_program import Airflow
+
+# One process for several DAGs: starting Airflow takes longer than all of them.
+RUN = """
+import json, sys
+from airflow.cli.cli_parser import get_parser
+
+for dag_id in sys.argv[1:]:
+    arguments = get_parser().parse_args(["dags", "test", dag_id])
+    try:
+        code = arguments.func(arguments)
+    except SystemExit as end:
+        code = end.code
+    print(json.dumps({"ended": dag_id, "code": code or 0}), flush=True)
+"""
+
+_RETURNED = re.compile(r"Done\. Returned value was: (.*?)(?: \[airflow|$)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a DAG run ended, and what Airflow said meanwhile."""
+
+    succeeded: bool
+    said: str
+
+    @property
+    def returned(self) -> list[Any]:
+        """What its tasks returned, in the order in which they ran; fail the test if one failed."""
+        assert self.succeeded, self.said
+        return [
+            ast.literal_eval(value)
+            for value in re.findall(r"Done\. Returned value was: (.*?)(?: \[airflow|$)", self.said, re.M)
+        ]
+
+
+RunRecipes = Callable[..., dict[str, Run]]
+
+
+@pytest.fixture
+def run_recipes(airflow: Airflow, workload_variables: Callable[..., dict[str, str]]) -> RunRecipes:
+    """Run DAGs by their ids, one after the other in one process, with the connection ``azure_wi``."""
+
+    def run(*dag_ids: str, **variables: str) -> dict[str, Run]:
+        said = airflow.python(RUN, *dag_ids, **workload_variables() | variables)
+        return dict(_runs(said))
+
+    return run
+
+
+def _runs(said: str) -> Any:
+    lines: list[str] = []
+    for line in said.splitlines():
+        if line.startswith('{"ended": '):
+            ended = json.loads(line)
+            yield ended["ended"], Run(ended["code"] == 0, "\n".join(lines))
+            lines = []
+        else:
+            lines.append(line)
