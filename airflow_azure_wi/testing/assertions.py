@@ -17,6 +17,9 @@ from airflow_azure_wi.testing.refusals import Refusal
 
 _FETCH_SECONDS = 5.0
 
+# The resource id of a managed identity; the tokens of an application have none.
+MANAGED_IDENTITY_CLAIM = "xms_mirid"
+
 
 @dataclass(frozen=True)
 class Assertion:
@@ -135,9 +138,13 @@ def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) 
     if not assertion.claims:
         raise Refusal("AADSTS50027", {})
     _match(assertion, identity.federated_credentials)
-    if assertion.issuer.startswith(PUBLIC.authority_host) and assertion.issuer != entra_issuer(identity.registered_in):
+    is_entras_own = assertion.issuer.startswith(PUBLIC.authority_host)
+    if is_entras_own and assertion.issuer != entra_issuer(identity.registered_in):
         raise Refusal("AADSTS700236", assertion.details())
     _verify_signature(assertion, keys)
+    # Of its own tokens, Entra takes only those of managed identities.
+    if is_entras_own and MANAGED_IDENTITY_CLAIM not in assertion.claims:
+        raise Refusal("AADSTS700222", assertion.details())
     _verify_times(assertion)
 
 

@@ -18,10 +18,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_azure_wi.clouds import CLOUDS
-from airflow_azure_wi.testing.assertions import Assertion, IssuerKeys, entra_issuer, validate
+from airflow_azure_wi.testing.assertions import MANAGED_IDENTITY_CLAIM, Assertion, IssuerKeys, entra_issuer, validate
 from airflow_azure_wi.testing.certificates import Certificates
 from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang, Refuse, Status
-from airflow_azure_wi.testing.identities import ManagedIdentity
+from airflow_azure_wi.testing.identities import Application, ManagedIdentity
 from airflow_azure_wi.testing.refusals import Refusal
 from airflow_azure_wi.testing.resources import is_known_resource
 from airflow_azure_wi.testing.server import HttpsServer
@@ -254,6 +254,8 @@ class SimulatedEntra:
         }
         if resource in _TOKEN_EXCHANGE:
             claims |= {"iss": entra_issuer(identity.tenant_id), "azp": claims.pop("appid"), "ver": "2.0"}
+            if not isinstance(identity, Application):
+                claims[MANAGED_IDENTITY_CLAIM] = identity.resource_id
         response = {
             "token_type": "Bearer",
             "expires_in": self._lifetime,

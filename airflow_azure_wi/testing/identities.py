@@ -11,6 +11,8 @@ from airflow_azure_wi.clouds import PUBLIC
 # https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations
 MOST_CREDENTIALS = 20
 
+_RESOURCE_TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities"
+
 
 @dataclass(frozen=True)
 class FederatedIdentityCredential:
@@ -60,6 +62,12 @@ class ManagedIdentity:
         return self.tenant_id
 
     @property
+    def resource_id(self) -> str:
+        """The id of its Azure resource."""
+        group = f"/subscriptions/{self.subscription_id}/resourcegroups/{self.resource_group}"
+        return f"{group}/providers/{_RESOURCE_TYPE}/{self.name}"
+
+    @property
     def federated_credentials(self) -> tuple[FederatedIdentityCredential, ...]:
         """The federated identity credentials as they are now."""
         with self._lock:
@@ -92,11 +100,9 @@ class ManagedIdentity:
 
     def as_json(self) -> dict[str, Any]:
         """Return what ``az identity create`` prints."""
-        resource_type = "Microsoft.ManagedIdentity/userAssignedIdentities"
-        group = f"/subscriptions/{self.subscription_id}/resourcegroups/{self.resource_group}"
         return {
             "clientId": self.client_id,
-            "id": f"{group}/providers/{resource_type}/{self.name}",
+            "id": self.resource_id,
             "location": "westeurope",
             "name": self.name,
             "principalId": self.principal_id,
@@ -104,7 +110,7 @@ class ManagedIdentity:
             "systemData": None,
             "tags": {},
             "tenantId": self.tenant_id,
-            "type": resource_type,
+            "type": _RESOURCE_TYPE,
         }
 
 

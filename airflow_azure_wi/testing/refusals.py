@@ -68,6 +68,10 @@ _KINDS = {
         "No matching federated identity record found for presented assertion subject '{subject}'. "
         f"{_CHECK_CREDENTIAL}",
     ),
+    "AADSTS700222": (
+        "invalid_request",
+        "Entra ID-issued tokens may not be used for federated identity flows.",
+    ),
     "AADSTS700236": (
         "invalid_client",
         "Entra ID tokens issued by issuer '{issuer}' may not be used for federated identity credential flows for "

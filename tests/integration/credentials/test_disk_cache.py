@@ -15,7 +15,14 @@ from airflow_azure_wi.credentials._sharing import TokenRequest
 from airflow_azure_wi.credentials._sync import SharedCredential
 from airflow_azure_wi.deployment import Deployment, Options
 from airflow_azure_wi.identity import WorkloadIdentity
-from airflow_azure_wi.testing import Delay, OfflineAzure, Refuse
+from airflow_azure_wi.testing import (
+    Application,
+    Delay,
+    FederatedIdentityCredential,
+    ManagedIdentity,
+    OfflineAzure,
+    Refuse,
+)
 from tests.integration.conftest import USER
 
 STORAGE = "https://storage.azure.com/.default"
@@ -26,9 +33,13 @@ import os, sys
 from airflow_azure_wi.credentials import credential_for
 from airflow_azure_wi.deployment import Deployment, Options
 from airflow_azure_wi.identity import WorkloadIdentity
-folder, client_id, tenant_id = sys.argv[1:]
+folder, *ids = sys.argv[1:]
+who = None
+while ids:
+    client_id, tenant_id, *ids = ids
+    who = WorkloadIdentity(client_id, tenant_id, via=who)
 deployment = Deployment.of(os.environ, Options(token_cache="disk", token_cache_folder=folder))
-credential = credential_for(WorkloadIdentity(client_id, tenant_id), deployment, used_by="a task")
+credential = credential_for(who, deployment, used_by="a task")
 print("ready", flush=True)
 sys.stdin.readline()
 assert credential.get_token("https://storage.azure.com/.default").token
@@ -74,6 +85,22 @@ def test_processes_that_start_together_make_one_exchange(
         process.communicate(timeout=60)
     assert [process.returncode for process in processes] == [0] * PROCESSES
     assert len(workload.entra.exchanges) == 1
+
+
+def test_each_hop_of_a_chain_is_shared(workload: OfflineAzure, identity: ManagedIdentity, folder: Path) -> None:
+    application = Application(home_tenant_id=identity.tenant_id)
+    issuer = f"https://login.microsoftonline.com/{identity.tenant_id}/v2.0"
+    application.add_credential(FederatedIdentityCredential("airflow", issuer, identity.principal_id))
+    workload.entra.register(application)
+    first, second = [identity.client_id, identity.tenant_id], [application.client_id, application.tenant_id]
+    made = []
+    for hops in ([*first, *second], [*first, *second], first):
+        command = [sys.executable, "-c", ASK, str(folder), *hops]
+        done = subprocess.run(command, input="go\n", capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        made.append([exchange.client_id for exchange in workload.entra.exchanges])
+        workload.entra.clear()
+    assert made == [[first[0], second[0]], [], [first[0]]], "at last another scope of the managed identity"
 
 
 def test_a_later_process_makes_none(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:

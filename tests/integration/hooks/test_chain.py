@@ -184,6 +184,20 @@ def test_an_application_that_is_registered_in_the_other_tenant(
     assert "registered in another tenant than the managed identity" in str(refusal)
 
 
+def test_the_token_of_an_application_is_no_client_assertion(
+    connect: Any, application: Application, identity: ManagedIdentity, azure: OfflineAzure
+) -> None:
+    third = Application(home_tenant_id=application.tenant_id)
+    third.add_credential(trust_of(application))
+    azure.entra.register(third)
+    hook = connect(entry(application), entry(third))
+    refusal = refusal_of(hook)
+    assert refusal.code == "AADSTS700222"
+    assert f"(client id {third.client_id}, tenant {third.tenant_id}), hop 3 of its chain" in str(refusal)
+    assert "Let the chain end with one application" in str(refusal)
+    assert [each[0] for each in exchanges(azure)] == [identity.client_id, application.client_id, third.client_id]
+
+
 def test_an_application_that_the_tenant_does_not_know(connect: Any, application: Application) -> None:
     unknown = entry(application) | {"clientId": str(uuid4())}
     refusal = refusal_of(connect(unknown))
