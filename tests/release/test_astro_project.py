@@ -1,6 +1,7 @@
 """The Astro example, with the package as a user of its requirements.txt has it (see dev/release)."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 import yaml
 
 import airflow_azure_wi
+from airflow_azure_wi import provider
+from airflow_azure_wi.deployment import CONFIG_SECTION, DEVELOPMENT_CREDENTIALS
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import Airflow, variables_of
 
@@ -57,3 +60,17 @@ def test_every_file_that_an_astro_project_needs_is_there() -> None:
     assert [name for name in files if not (PROJECT / name).exists()] == []
     assert (PROJECT / "requirements.txt").read_text().split() == ["airflow-azure-wi"]
     assert not (PROJECT / ".env").exists()
+
+
+def test_the_files_for_a_laptop_fit_each_other() -> None:
+    services = yaml.safe_load((PROJECT / "docker-compose.override.example.yml").read_text())["services"]
+    mounted = {volume.split(":")[1] for service in services.values() for volume in service["volumes"]}
+    offered = re.findall(r"^#(\w+)=(.*)$", (PROJECT / ".env.example").read_text(), re.MULTILINE)
+    variables = dict(offered)
+    assert mounted == {variables.pop("AZURE_CONFIG_DIR")}
+    [(name, value)] = variables.items()
+    section, option = name.removeprefix("AIRFLOW__").lower().split("__")
+    assert section == CONFIG_SECTION
+    assert option in provider.CONFIG_OPTIONS
+    assert value in DEVELOPMENT_CREDENTIALS
+    assert not (PROJECT / "docker-compose.override.yml").exists()
