@@ -248,6 +248,14 @@ def test_an_authority_that_cannot_be_used(doctor: Callable[..., Report], monkeyp
     assert "skipped" in found(report, "TLS")
 
 
+@pytest.fixture
+def no_proxy(workload: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the offline Azure's own proxy."""
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_proxy")
 def test_a_name_that_does_not_resolve(doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://login.invalid")
     report = doctor()
@@ -286,12 +294,12 @@ def test_certificate_authorities_that_do_not_exist(
     assert "REQUESTS_CA_BUNDLE is /does/not/exist.pem, which does not exist" in report.short()
 
 
+@pytest.mark.usefixtures("no_proxy")
 def test_a_proxy_is_what_is_connected_to(doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://login.invalid")
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{port}")
-    monkeypatch.setenv("NO_PROXY", "")
     report = doctor()
     assert failed(report) == ["TCP"]
     assert "Check the proxy in HTTPS_PROXY" in report.short()
