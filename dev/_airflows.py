@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Of the programs that the tests start beside Airflow, whatever its version (dev/tools).
+TOOLS_PINS = ROOT / "dev" / "pins" / "tools.txt"
 
 Version = tuple[int, int]
 

@@ -21,7 +21,7 @@ if sys.version_info < (3, 10):  # noqa: UP036 - says so, instead of failing in a
     sys.exit(f"This needs Python 3.10 or newer; {sys.executable} is {sys.version.split()[0]}.")
 
 import _pythons
-from _airflows import MAIN, ROOT, Target
+from _airflows import MAIN, ROOT, TOOLS_PINS, Target
 
 UV_VERSION = "0.13.9"
 _VENVS = ROOT / ".venvs"
@@ -130,6 +130,20 @@ def executors_environment() -> Environment:
     environment = Environment(_VENVS / "executors", _pythons.preferred(), MAIN, groups=("test", "executors"))
     environment.make()
     return environment
+
+
+def tools_environment() -> Path:
+    """`.venvs/tools`: what the group `tools` names, without this package and Airflow. Made when this returns."""
+    path = _VENVS / "tools"
+    stamp = path / "airflow-azure-wi.stamp"
+    pins = TOOLS_PINS.read_text(encoding="utf-8")
+    with _lock():
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != pins:
+            say(f"Making {path.relative_to(ROOT)}: the Azure CLI and others")
+            uv("venv", "--clear", "--quiet", "--python", _pythons.preferred(), path)
+            uv("pip", "install", "--python", path, "--constraints", TOOLS_PINS, "--group", "tools")
+            stamp.write_text(pins, encoding="utf-8")
+    return path
 
 
 def pip(*arguments: str) -> None:

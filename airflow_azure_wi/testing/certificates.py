@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import trustme
 
@@ -13,6 +14,12 @@ STORAGE_DOMAINS = {
     service: tuple(f"{service}.{cloud.storage_suffix}" for cloud in CLOUDS.values())
     for service in ("blob", "queue", "table")
 }
+
+AUTHORITY_HOSTS = tuple(
+    host
+    for cloud in CLOUDS.values()
+    for host in (urlsplit(cloud.authority_host).hostname or "", *cloud.other_authorities)
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Certificates:
 
     :param directory: where the files are written (mode 0700, files 0600).
     :ivar ca_file: the authority's certificate (PEM), for clients to trust.
-    :ivar own: the certificate for 127.0.0.1, for localhost, and for storage accounts under their real names.
+    :ivar own: the certificate for 127.0.0.1, for localhost, and for Entra and storage accounts under their real names.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -44,7 +51,7 @@ class Certificates:
         self.ca_file = directory / "ca.pem"
         write_private(self.ca_file, self._authority.cert_pem.bytes())
         accounts = (f"*.{domain}" for domains in STORAGE_DOMAINS.values() for domain in domains)
-        self.own = self.issue("server", "127.0.0.1", "localhost", *accounts)
+        self.own = self.issue("server", "127.0.0.1", "localhost", *AUTHORITY_HOSTS, *accounts)
 
     def issue(self, name: str, *hosts: str) -> ServerCertificate:
         """Sign a certificate for some hosts.

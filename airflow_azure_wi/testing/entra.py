@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +20,7 @@ from starlette.routing import Route
 
 from airflow_azure_wi.clouds import CLOUDS
 from airflow_azure_wi.testing.assertions import MANAGED_IDENTITY_CLAIM, Assertion, IssuerKeys, entra_issuer, validate
-from airflow_azure_wi.testing.certificates import Certificates
+from airflow_azure_wi.testing.certificates import AUTHORITY_HOSTS, Certificates
 from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang, Refuse, Status
 from airflow_azure_wi.testing.identities import Application, ManagedIdentity
 from airflow_azure_wi.testing.refusals import Refusal
@@ -29,6 +30,9 @@ from airflow_azure_wi.testing.signing import SigningKey
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEFAULT = "/.default"
+
+# MSAL for Go adds them to the scope of each request. An application alone is given nothing for them.
+_OF_OPENID_CONNECT = ("openid", "offline_access", "profile")
 
 # Its tokens, which applications trust as client assertions, are of the second version.
 _TOKEN_EXCHANGE = frozenset(cloud.token_exchange_audience for cloud in CLOUDS.values())
@@ -42,9 +46,10 @@ class Exchange:
     """A token request that reached the endpoint. It holds no token.
 
     :param at: when it arrived, in seconds since the epoch (UTC).
+    :param host: the name or address under which the client asked, without a port: some clients leave it out.
     :param tenant_id: the tenant, as the request addresses it.
     :param client_id: the client id, or ``""``.
-    :param scope: the scope, or ``""``.
+    :param scope: the scope without those of OpenID Connect (``openid`` and the like), or ``""``.
     :param subject: the subject of the client assertion, ``""`` if unreadable.
     :param assertion_id: the ``jti`` of the client assertion, which tells projected tokens apart, ``""`` if unreadable.
     :param user_agent: the user agent of the client, or ``""``.
@@ -53,6 +58,7 @@ class Exchange:
     """
 
     at: float
+    host: str
     tenant_id: str
     client_id: str
     scope: str
@@ -65,10 +71,16 @@ class Exchange:
 @dataclass(frozen=True)
 class _TokenRequest:
     at: float
+    host: str
     tenant: str
     form: dict[str, str] = field(repr=False)
     user_agent: str
     correlation_id: str
+
+    @property
+    def scope(self) -> str:
+        scopes = self.form.get("scope", "").split()
+        return " ".join(scope for scope in scopes if scope not in _OF_OPENID_CONNECT)
 
     @property
     def assertion(self) -> Assertion:
@@ -76,22 +88,22 @@ class _TokenRequest:
 
     def details(self) -> dict[str, Any]:
         """Return what refusals mention of it."""
-        scope = self.form.get("scope", "")
         return {
             **self.assertion.details(),
             "tenant": self.tenant,
             "client_id": self.form.get("client_id", ""),
             "grant_type": self.form.get("grant_type", ""),
-            "scope": scope,
-            "resource": scope.removesuffix(_DEFAULT),
+            "scope": self.scope,
+            "resource": self.scope.removesuffix(_DEFAULT),
         }
 
     def exchange(self, error_code: str | None) -> Exchange:
         return Exchange(
             at=self.at,
+            host=self.host,
             tenant_id=self.tenant,
             client_id=self.form.get("client_id", ""),
-            scope=self.form.get("scope", ""),
+            scope=self.scope,
             subject=self.assertion.subject,
             assertion_id=self.assertion.id,
             user_agent=self.user_agent,
@@ -107,6 +119,7 @@ class SimulatedEntra:
     :param certificates: whose server certificate it shows, and which it trusts when it fetches an issuer's keys.
     :param access_token_lifetime: seconds until an access token expires, rounded to whole ones.
     :ivar authority_host: ``https://127.0.0.1:<port>``.
+    :ivar port: the port alone.
     """
 
     def __init__(self, certificates: Certificates, *, access_token_lifetime: float = 3600.0) -> None:
@@ -120,11 +133,13 @@ class SimulatedEntra:
         self._faults: deque[Fault] = deque()
         routes = [
             Route("/{tenant}/oauth2/v2.0/token", self._token, methods=["POST"]),
+            Route("/common/discovery/instance", self._instance_discovery),
             Route("/{tenant}/v2.0/.well-known/openid-configuration", self._discovery_document),
             Route("/{tenant}/discovery/v2.0/keys", self._key_set),
         ]
         self._server = HttpsServer(Starlette(routes=routes), certificates.own)
         self.authority_host = self._server.url
+        self.port = self._server.port
 
     def __enter__(self) -> "SimulatedEntra":
         self._server.__enter__()
@@ -168,6 +183,7 @@ class SimulatedEntra:
         form = await request.form()
         token_request = _TokenRequest(
             at=time.time(),
+            host=request.url.hostname or "",
             tenant=request.path_params["tenant"],
             form={name: value for name, value in form.items() if isinstance(value, str)},
             user_agent=request.headers.get("user-agent", ""),
@@ -207,7 +223,7 @@ class SimulatedEntra:
         identity = self._identity(request)
         _check_scope(request)
         self._check_proof(request, identity)
-        resource = request.form["scope"].removesuffix(_DEFAULT)
+        resource = request.scope.removesuffix(_DEFAULT)
         if not self._is_known_resource(resource):
             raise Refusal("AADSTS500011", request.details())
         return self._token_response(identity, resource)
@@ -268,7 +284,8 @@ class SimulatedEntra:
 
     # The Azure CLI and MSAL ask for these before they exchange anything.
     async def _discovery_document(self, request: Request) -> Response:
-        tenant = f"{self.authority_host}/{request.path_params['tenant']}"
+        # The host is the one that the client knows it by.
+        tenant = f"https://{request.url.netloc}/{request.path_params['tenant']}"
         return JSONResponse(
             {
                 "issuer": f"{tenant}/v2.0",
@@ -281,6 +298,16 @@ class SimulatedEntra:
                 "id_token_signing_alg_values_supported": ["RS256"],
             }
         )
+
+    # MSAL asks the real Entra whether an authority that it does not know is one, and for where to find out more.
+    async def _instance_discovery(self, request: Request) -> Response:
+        asked_for = urlsplit(request.query_params.get("authorization_endpoint", ""))
+        tenant = asked_for.path.strip("/").partition("/")[0]
+        # It knows none but itself. MSAL for Python leaves the port out.
+        named = asked_for.hostname in AUTHORITY_HOSTS
+        authority = f"https://{asked_for.hostname}" if named else self.authority_host
+        document = f"{authority}/{tenant}/v2.0/.well-known/openid-configuration"
+        return JSONResponse({"tenant_discovery_endpoint": document, "metadata": []})
 
     async def _key_set(self, request: Request) -> Response:
         return JSONResponse(self._key.key_set())
@@ -315,7 +342,7 @@ def _check_parameters(request: _TokenRequest) -> None:
 
 
 def _check_scope(request: _TokenRequest) -> None:
-    scope = request.form["scope"]
+    scope = request.scope
     if len(scope.split()) != 1 or scope == _DEFAULT:
         raise Refusal("AADSTS70011", request.details())
     if not scope.endswith(_DEFAULT):

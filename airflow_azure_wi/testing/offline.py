@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp
 
 from airflow_azure_wi.testing.azurite import Azurite
-from airflow_azure_wi.testing.certificates import STORAGE_DOMAINS, Certificates
+from airflow_azure_wi.testing.certificates import AUTHORITY_HOSTS, STORAGE_DOMAINS, Certificates
 from airflow_azure_wi.testing.cluster import Cluster
 from airflow_azure_wi.testing.entra import SimulatedEntra
 from airflow_azure_wi.testing.identities import FederatedIdentityCredential, ManagedIdentity
@@ -27,8 +27,8 @@ class OfflineAzure:
     """An Azure for tests and laptops, which runs inside ``with``.
 
     One managed identity trusts one workload: the service account ``airflow-worker`` in the namespace ``airflow``.
-    Whatever runs with :meth:`environment` finds storage under the real names, such as
-    ``https://acct.blob.core.windows.net``.
+    Whatever runs with :meth:`environment` finds Entra and storage under the real names, such as
+    ``https://login.microsoftonline.com`` and ``https://acct.blob.core.windows.net``.
 
     :param directory: where certificates and the projected token are kept. What is stored in Azurite is kept
         in memory.
@@ -105,6 +105,8 @@ class OfflineAzure:
             "REQUESTS_CA_BUNDLE": ca_file,
             "SSL_CERT_FILE": ca_file,
             "CURL_CA_BUNDLE": ca_file,
+            # DuckDB's Azure extension.
+            "CURL_CA_INFO": ca_file,
             "NODE_EXTRA_CA_CERTS": ca_file,
             # Most programs look at the lower-case names first, which the machine may have set.
             **proxy,
@@ -135,6 +137,8 @@ class OfflineAzure:
         self.entra = running.enter_context(
             SimulatedEntra(self._certificates, access_token_lifetime=self._access_token_lifetime)
         )
+        for host in AUTHORITY_HOSTS:
+            self._proxy.lead(host, self.entra.port)
         self.projected_token = ProjectedToken(self._directory / "tokens", self._sign)
         self.identity.add_credential(
             FederatedIdentityCredential(

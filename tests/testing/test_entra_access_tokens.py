@@ -51,6 +51,12 @@ def test_response_is_a_bearer_token_response(request_token: RequestToken) -> Non
     assert abs(date.timestamp() - time.time()) < 5
 
 
+def test_scopes_of_openid_connect_are_no_resource(azure: OfflineAzure, request_token: RequestToken) -> None:
+    claims = claims_of(request_token(scope=f"{STORAGE_SCOPE} openid offline_access profile"))
+    assert claims["aud"] == "https://storage.azure.com"
+    assert [exchange.scope for exchange in azure.entra.exchanges] == [STORAGE_SCOPE]
+
+
 def test_access_token_is_signed_with_the_published_key(azure: OfflineAzure, request_token: RequestToken) -> None:
     ca_file = azure.environment()["REQUESTS_CA_BUNDLE"]
     discovery = f"{azure.entra.authority_host}/{azure.identity.tenant_id}/v2.0/.well-known/openid-configuration"

@@ -101,6 +101,10 @@ class TestTheRequest:
         assert_refused(response, "AADSTS70011", "invalid_scope", 400, message)
         assert f"The scope {scope} is not valid." in response.json()["error_description"]
 
+    def test_no_scope_but_those_of_openid_connect(self, request_token: RequestToken) -> None:
+        message = "The provided request must include a 'scope' input parameter."
+        assert_refused(request_token(scope="openid profile"), "AADSTS70011", "invalid_scope", 400, message)
+
     def test_scope_without_default(self, request_token: RequestToken) -> None:
         scope = "https://storage.azure.com/user_impersonation"
         message = f"The provided value for scope {scope} is not valid."

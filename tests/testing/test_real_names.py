@@ -12,6 +12,7 @@ from azure.data.tables import TableServiceClient
 from azure.identity import WorkloadIdentityCredential
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
+from msal import ConfidentialClientApplication
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -53,6 +54,27 @@ def test_accounts_are_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         mine.create_container("only-mine")
         assert [container.name for container in mine.list_containers()] == ["only-mine"]
         assert list(yours.list_containers()) == []
+
+
+@pytest.mark.parametrize("host", ["login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn"])
+def test_entra_answers_under_its_name(workload: OfflineAzure, host: str) -> None:
+    identity = workload.identity
+    application = ConfidentialClientApplication(
+        identity.client_id,
+        authority=f"https://{host}/{identity.tenant_id}",
+        client_credential={"client_assertion": workload.projected_token.path.read_text},
+    )
+    assert application.acquire_token_for_client(["https://storage.azure.com/.default"])["token_type"] == "Bearer"
+    assert [exchange.host for exchange in workload.entra.exchanges] == [host]
+
+
+def test_an_authority_of_its_own_is_one_of_entras(workload: OfflineAzure) -> None:
+    """As MSAL asks, which knows the names of the real hosts and no other."""
+    authority = f"{workload.entra.authority_host}/{workload.identity.tenant_id}"
+    application = ConfidentialClientApplication(
+        workload.identity.client_id, authority=authority, client_credential={"client_assertion": lambda: "unused"}
+    )
+    assert application.authority.token_endpoint == f"{authority}/oauth2/v2.0/token"
 
 
 def test_any_other_host_is_refused(credential: WorkloadIdentityCredential) -> None:

@@ -1,25 +1,21 @@
-"""Tools that are not this package's own: what the hook gives them, and nothing else, lets them sign in."""
+"""azure-identity in another language, and what the hook gives to fsspec."""
 
-import json
 import os
 import subprocess
 import sys
-from typing import Any
 from uuid import uuid4
-
-import pytest
 
 from airflow_azure_wi import AzureWorkloadIdentityHook
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from airflow_azure_wi.testing.azurite import installed_azurite
 from airflow_azure_wi.testing.node import node_command
+from tests.integration.tools.conftest import Start
 
 STORAGE = "https://storage.azure.com/.default"
 
-# MSAL would ask the real Entra whether this authority is one.
 NODE_SCRIPT = """
 const { DefaultAzureCredential } = require('@azure/identity');
-new DefaultAzureCredential({ disableInstanceDiscovery: true }).getToken('https://storage.azure.com/.default')
+new DefaultAzureCredential().getToken('https://storage.azure.com/.default')
   .then((token) => console.log(Math.round((token.expiresOnTimestamp - Date.now()) / 60000)));
 """
 
@@ -36,32 +32,20 @@ print(files.cat_file(f"{container}/it").decode())
 """
 
 
-@pytest.fixture
-def hook(workload: OfflineAzure, identity: ManagedIdentity, monkeypatch: pytest.MonkeyPatch) -> Any:
-    connection = {"conn_type": "azure_workload_identity", "extra": identity.as_json()}
-    monkeypatch.setenv("AIRFLOW_CONN_AZURE_WI", json.dumps(connection))
-    return AzureWorkloadIdentityHook("azure_wi")
-
-
-def test_azure_identity_in_node_js(hook: Any, azure: OfflineAzure, identity: ManagedIdentity) -> None:
+def test_azure_identity_in_node_js(
+    start: Start, surroundings: dict[str, str], azure: OfflineAzure, identity: ManagedIdentity
+) -> None:
     """With the azure-identity that Azurite brings."""
     modules = next(parent for parent in installed_azurite().parents if parent.name == "node_modules")
-    surroundings = {"NODE_PATH": str(modules), "NODE_EXTRA_CA_CERTS": azure.environment()["NODE_EXTRA_CA_CERTS"]}
-    done = subprocess.run(
-        [*node_command(), "-e", NODE_SCRIPT],
-        env=surroundings | hook.environment(),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) in range(55, 61)
+    surroundings["NODE_PATH"] = str(modules)
+    assert int(start(*node_command(), "-e", NODE_SCRIPT)) in range(55, 61)
     [exchange] = azure.entra.exchanges
     assert (exchange.client_id, exchange.scope, exchange.error_code) == (identity.client_id, STORAGE, None)
 
 
-def test_fsspec_reads_and_writes_blobs(hook: Any, azure: OfflineAzure, identity: ManagedIdentity) -> None:
+def test_fsspec_reads_and_writes_blobs(
+    hook: AzureWorkloadIdentityHook, azure: OfflineAzure, identity: ManagedIdentity
+) -> None:
     """In a process of its own: aiohttp reads SSL_CERT_FILE once, when it is imported."""
     done = subprocess.run(
         [sys.executable, "-c", FSSPEC_SCRIPT, azure.azurite.blob_url, f"fsspec-{uuid4()}"],

@@ -1,0 +1,33 @@
+"""azcopy, as Microsoft's npm package carries it: installed once, into the cache where Azurite is too."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from airflow_azure_wi.testing.node import npm_command
+
+PACKAGE = "@azure-tools/azcopy-linux"
+VERSION = "10.32.2"
+
+# The package is a binary and the path to it: no script of it needs to run.
+_NPM_OPTIONS = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+
+
+def installed_azcopy() -> Path:
+    """Return the program, after installing it if it is not there."""
+    folder = platformdirs.user_cache_path("airflow-azure-wi", ensure_exists=True)
+    program = folder / f"azcopy-{VERSION}" / "azcopy"
+    if not program.exists():
+        # Renamed when it is complete, so that an interrupted installation leaves nothing that looks installed.
+        with tempfile.TemporaryDirectory(prefix="azcopy-", dir=folder) as staging:
+            npm = [*npm_command(), "install", f"{PACKAGE}@{VERSION}", "--prefix", staging, *_NPM_OPTIONS]
+            subprocess.run(npm, stdin=subprocess.DEVNULL, timeout=250, check=True)
+            [found] = Path(staging).rglob("azcopy_linux_amd64")
+            found.chmod(0o700)
+            complete = Path(staging) / "azcopy"
+            complete.mkdir()
+            found.rename(complete / "azcopy")
+            complete.rename(program.parent)
+    return program
