@@ -5,7 +5,7 @@ and without a network. It needs the extra ``testing``.
 """
 
 from airflow_azure_wi.testing.azurite import Azurite, AzuriteError
-from airflow_azure_wi.testing.certificates import Certificates
+from airflow_azure_wi.testing.certificates import Certificates, ServerCertificate
 from airflow_azure_wi.testing.cluster import Cluster
 from airflow_azure_wi.testing.entra import Exchange, SimulatedEntra
 from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang, Refuse, Status
@@ -29,6 +29,7 @@ __all__ = [
     "OfflineAzure",
     "ProjectedToken",
     "Refuse",
+    "ServerCertificate",
     "SimulatedEntra",
     "Status",
 ]

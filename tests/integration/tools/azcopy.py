@@ -1,4 +1,4 @@
-"""azcopy, as Microsoft's npm package carries it: installed once, into the cache where Azurite is too."""
+"""azcopy for Linux on x86-64, from Microsoft's npm package: installed once, in the cache that Azurite is in."""
 
 import subprocess
 import tempfile
