@@ -28,6 +28,9 @@ HOSTS = (
     "acct.services.ai.azure.com",
     "acct.servicebus.windows.net",
     "acct.westeurope.kusto.windows.net",
+    "lake.blob.core.windows.net",
+    "lake.dfs.core.windows.net",
+    "my-vault.vault.azure.net",
     "acct.dev.azuresynapse.net",
 )
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -35,12 +38,26 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered to requests whose method and path match."""
+    """What is answered to requests whose method, host and path match.
+
+    :param pattern: a regular expression that is searched for in ``GET acct.documents.azure.com/dbs?a=1``, and in the
+        same without host and query.
+    :param body: text or bytes, else it is sent as JSON.
+    :param to_anonymous: whether it is for requests without an access token alone.
+    """
 
     pattern: str
     body: Any = field(default_factory=dict)
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    to_anonymous: bool = False
+
+    def is_for(self, request: "Recorded") -> bool:
+        """Whether it is what a request is answered with."""
+        is_anonymous = request.claims is None
+        asked = (request.path, request.host + request.path, f"{request.host}{request.path}?{request.query}")
+        is_asked = any(re.search(self.pattern, f"{request.method} {what}") for what in asked)
+        return is_asked and (is_anonymous or not self.to_anonymous)
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,8 @@ class Recorded:
     method: str
     path: str
     claims: dict[str, Any] | None
+    query: str = ""
+    body: bytes = b""
 
 
 class Recorder:
@@ -62,21 +81,19 @@ class Recorder:
         azure.serve(Starlette(routes=[Route("/{path:path}", self._answer, methods=METHODS)]), *HOSTS)
 
     async def _answer(self, request: Request) -> Response:
-        self.requests.append(
-            Recorded(request.url.hostname or "", request.method, request.url.path, _claims_in(request))
-        )
-        for answer in self.answers:
-            if re.search(answer.pattern, f"{request.method} {request.url.path}"):
-                return _response(answer)
-        return _response(Answer(""))
+        url, claims = request.url, _claims_in(request)
+        recorded = Recorded(url.hostname or "", request.method, url.path, claims, url.query, await request.body())
+        self.requests.append(recorded)
+        return _response(next((answer for answer in self.answers if answer.is_for(recorded)), Answer("")))
 
 
 def _claims_in(request: Request) -> dict[str, Any] | None:
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return jwt.decode(token, options={"verify_signature": False}) if kind.lower() == "bearer" else None
+    # The second is how Cosmos DB wants it.
+    found = re.match(r"(?i)(?:bearer |type=aad&ver=1\.0&sig=)(.*)", request.headers.get("authorization", ""))
+    return jwt.decode(found[1], options={"verify_signature": False}) if found else None
 
 
 def _response(answer: Answer) -> Response:
-    if isinstance(answer.body, str):
+    if isinstance(answer.body, str | bytes):
         return Response(answer.body, answer.status, {"Content-Type": "application/xml", **answer.headers})
     return Response(json.dumps(answer.body), answer.status, {"Content-Type": "application/json", **answer.headers})

@@ -51,7 +51,7 @@ class HttpsServer:
             app,
             http=_AbortableProtocol,
             loop="asyncio",
-            ws="none",
+            ws="auto",
             lifespan="off",
             ssl_certfile=certificate.certificate_file,
             ssl_keyfile=certificate.key_file,
