@@ -1,0 +1,41 @@
+"""Every recipe says what it needs and how it was tested, which is so, and is found on its page."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_azure_wi import example_dags
+from tests.docs.pages import DOCS, ROOT
+
+RECIPES = sorted(Path(example_dags.__file__).parent.glob("recipe_*.py"))
+PAGE = (DOCS / "recipes.md").read_text(encoding="utf-8")
+ANCHORS = {
+    re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"(?m)^#+ (.+)$", PAGE)
+}
+
+
+def test_there_are_recipes() -> None:
+    assert len(RECIPES) > 10
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_a_recipe_says_what_it_does_what_it_needs_and_how_it_was_tested(recipe: Path) -> None:
+    says = ast.get_docstring(ast.parse(recipe.read_text(encoding="utf-8"))) or ""
+    assert re.match(r"\S.*\.\n\n", says), "first one line: what it does"
+    assert re.search(r"(?m)^Install: \S", says)
+    assert len(re.findall(r"\bTested by \S", says)) == 1
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_a_recipe_is_run_by_a_test(recipe: Path) -> None:
+    tests = [test.read_text(encoding="utf-8") for test in (ROOT / "tests" / "recipes").glob("test_*.py")]
+    assert any(f'"{recipe.stem}"' in test for test in tests)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
+def test_a_recipe_is_on_its_page_and_in_the_table(recipe: Path) -> None:
+    assert f"{{literalinclude}} ../airflow_azure_wi/example_dags/{recipe.name}\n" in PAGE
+    [row] = re.findall(rf"(?m)^\|.*\[`{recipe.stem}`\]\(#([\w-]+)\).*\|$", PAGE)
+    assert row in ANCHORS
