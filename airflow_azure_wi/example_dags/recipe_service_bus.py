@@ -12,7 +12,7 @@ try:
 except ImportError:  # Airflow 2.11
     from airflow.decorators import dag, task
 
-NAMESPACE = "acct.servicebus.windows.net"
+NAMESPACE = "my-namespace.servicebus.windows.net"
 
 
 @dag(schedule=None, tags=["azure", "recipe"])

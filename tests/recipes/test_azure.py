@@ -67,7 +67,7 @@ AUDIENCES = {
     "my-vault.vault.azure.net": "https://vault.azure.net",
     "management.azure.com": "https://management.azure.com",
     "acct.documents.azure.com": "https://acct.documents.azure.com",
-    "sb://acct.servicebus.windows.net/recipes": "https://servicebus.azure.net/",
+    "sb://my-namespace.servicebus.windows.net/recipes": "https://servicebus.azure.net/",
 }
 SCOPES = sorted({f"{audience}/.default" for audience in AUDIENCES.values()})
 
@@ -75,7 +75,7 @@ SCOPES = sorted({f"{audience}/.default" for audience in AUDIENCES.values()})
 @pytest.fixture
 def bus(azure: OfflineAzure) -> ServiceBus:
     bus = ServiceBus()
-    bus.serve(azure, "acct.servicebus.windows.net")
+    bus.serve(azure, "my-namespace.servicebus.windows.net")
     return bus
 
 
