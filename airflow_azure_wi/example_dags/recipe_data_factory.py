@@ -20,7 +20,7 @@ def recipe_data_factory():
         resource_group_name="analytics",
         factory_name="my-factory",
         pipeline_name="load-orders",
-        parameters={"day": "{{ ds }}"},
+        parameters={"run": "{{ run_id }}"},
         check_interval=10,
         # With deferrable=True the triggerer waits, which needs a federated token of its own.
     )
