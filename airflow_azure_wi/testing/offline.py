@@ -116,7 +116,8 @@ class OfflineAzure:
     def serve(self, app: ASGIApp, *hosts: str) -> None:
         """Let an application answer for hosts of Azure, such as ``my-vault.vault.azure.net``, until this Azure ends.
 
-        :param app: an ASGI application. That a request holds an access token, and which, is for it to see.
+        :param app: an ASGI application. That a request holds an access token, and which, is for it to see. It may
+            answer WebSockets where the package ``websockets`` is installed.
         :param hosts: host names, without a port.
         """
         certificate = self._certificates.issue(f"served-{hosts[0]}", *hosts)
