@@ -21,6 +21,12 @@ def running_azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfflineA
         yield azure
 
 
+@pytest.fixture(scope="session")
+def _offline_azure(running_azure: OfflineAzure) -> OfflineAzure:
+    """The same for the fixture azure_workload_identity; tests/testing/test_pytest_plugin.py sees it start its own."""
+    return running_azure
+
+
 @pytest.fixture
 def azure(running_azure: OfflineAzure) -> OfflineAzure:
     """The offline Azure, with no exchange on its record."""

@@ -12,6 +12,7 @@ from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang,
 from airflow_azure_wi.testing.identities import Application, FederatedIdentityCredential, ManagedIdentity
 from airflow_azure_wi.testing.offline import OfflineAzure
 from airflow_azure_wi.testing.projected_token import ProjectedToken
+from airflow_azure_wi.testing.workload import Workload
 
 __all__ = [
     "Application",
@@ -32,4 +33,5 @@ __all__ = [
     "ServerCertificate",
     "SimulatedEntra",
     "Status",
+    "Workload",
 ]

@@ -19,6 +19,7 @@ from typing import IO, Any
 import platformdirs
 
 from airflow_azure_wi.testing.certificates import Certificates
+from airflow_azure_wi.testing.emptying import Emptier
 from airflow_azure_wi.testing.node import node_command, npm_command
 from airflow_azure_wi.testing.private_files import make_private_directory
 
@@ -75,6 +76,7 @@ class Azurite:
         self._output: deque[str] = deque(maxlen=40)
         self._urls: dict[str, str] = {}
         self._settled = threading.Event()
+        self._emptier: Emptier | None = None
 
     def __enter__(self) -> "Azurite":
         self.start()
@@ -120,6 +122,17 @@ class Azurite:
             f"{self._urls[service]}/{ACCOUNT}" for service in ("Blob", "Queue", "Table")
         )
 
+    def empty(self) -> None:
+        """Delete all containers, queues and tables of all accounts.
+
+        :raises OSError: if that fails.
+        """
+        if self._emptier is None:
+            self._emptier = Emptier(self._certificates.ca_file)
+        for account in (ACCOUNT, *self._accounts):
+            blobs, queues, tables = (f"{self._urls[service]}/{account}" for service in ("Blob", "Queue", "Table"))
+            self._emptier.empty(blob_url=blobs, queue_url=queues, table_url=tables)
+
     def stop(self) -> None:
         """Stop Azurite and whatever it started. Stopping twice is fine."""
         if self._process is None or self._reader is None:
@@ -137,6 +150,8 @@ class Azurite:
         finally:
             if process.stdin is not None:
                 process.stdin.close()
+            if self._emptier is not None:
+                self._emptier.close()
 
     def _options(self) -> list[str]:
         data = ["--inMemoryPersistence"]

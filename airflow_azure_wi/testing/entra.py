@@ -173,6 +173,11 @@ class SimulatedEntra:
         with self._lock:
             self._faults.extend(faults)
 
+    def stop_failing(self) -> None:
+        """Forget the faults still to come."""
+        with self._lock:
+            self._faults.clear()
+
     def clear(self) -> None:
         """Forget the exchanges so far and the faults still to come."""
         with self._lock:

@@ -1,7 +1,7 @@
 """The offline Azure as a whole."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -120,10 +120,24 @@ class OfflineAzure:
             answer WebSockets where the package ``websockets`` is installed.
         :param hosts: host names, without a port.
         """
+        self._running.enter_context(self.serving(app, *hosts))
+
+    @contextmanager
+    def serving(self, app: ASGIApp, *hosts: str) -> Iterator[None]:
+        """Do what :meth:`serve` does inside ``with``. After it, the hosts are where they were before."""
         certificate = self._certificates.issue(f"served-{hosts[0]}", *hosts)
-        server = self._running.enter_context(HttpsServer(app, certificate))
-        for host in hosts:
-            self._proxy.lead(host, server.port)
+        with HttpsServer(app, certificate) as server:
+            before = {host: self._proxy.lead(host, server.port) for host in hosts}
+            try:
+                yield
+            finally:
+                for host, port in before.items():
+                    self._proxy.lead(host, port)
+
+    @property
+    def storage_hosts(self) -> list[str]:
+        """The real names of the storage accounts' services, such as ``acct.blob.core.windows.net``."""
+        return [f"{account}.{domain}" for account in self._accounts for _, domain in _storage_domains()]
 
     def _start(self, running: ExitStack) -> None:
         make_private_directory(self._directory)
@@ -153,11 +167,15 @@ class OfflineAzure:
 
     def _lead_to_storage(self, azurite: Azurite) -> None:
         urls = {"blob": azurite.blob_url, "queue": azurite.queue_url, "table": azurite.table_url}
-        for service, domains in STORAGE_DOMAINS.items():
-            port = urlsplit(urls[service]).port or 0
-            for domain in domains:
-                for account in self._accounts:
-                    self._proxy.lead(f"{account}.{domain}", port)
+        for service, domain in _storage_domains():
+            for account in self._accounts:
+                self._proxy.lead(f"{account}.{domain}", urlsplit(urls[service]).port)
 
     def _sign(self) -> str:
         return self.cluster.service_account_token(NAMESPACE, SERVICE_ACCOUNT, lifetime=self._token_lifetime)
+
+
+def _storage_domains() -> Iterator[tuple[str, str]]:
+    for service, domains in STORAGE_DOMAINS.items():
+        for domain in domains:
+            yield service, domain

@@ -37,9 +37,18 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(_START_SECONDS)
 
-    def lead(self, host: str, port: int) -> None:
-        """Lead a host to a port of 127.0.0.1, from now on."""
-        self._ports[host.lower()] = port
+    def lead(self, host: str, port: int | None) -> int | None:
+        """Lead a host to a port of 127.0.0.1 from now on, or nowhere, and return the port to which it led before.
+
+        :param host: a name, or ``*`` as the first label for all of a domain that are not led anywhere by their names.
+        """
+        before = self._ports.pop(host.lower(), None)
+        if port is not None:
+            self._ports[host.lower()] = port
+        return before
+
+    def _port_of(self, host: str) -> int | None:
+        return self._ports.get(host) or self._ports.get(f"*.{host.partition('.')[2]}")
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -75,7 +84,7 @@ class Proxy:
         head = await reader.readuntil(b"\r\n\r\n")
         method, _, rest = head.decode("latin-1").partition(" ")
         host, _, port_asked_for = rest.partition(" ")[0].rpartition(":")
-        port = self._ports.get(host.lower())
+        port = self._port_of(host.lower())
         if method != "CONNECT" or port is None or port_asked_for != "443":
             writer.write(_refusal(rest.partition(" ")[0], sorted(self._ports)))
             await writer.drain()

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.timeout(400)
 
 # What --help printed; tests/integration/cli/test_reference.py compares it.
 GENERATED = {"command-line.md"}
+# Tests for pytest; test_testing_page.py lets it run them.
+TESTS = {"testing.md"}
 RUN = {"python", "bash", "ini", "json"}
 ALL = [block for page in PAGES if page.name not in GENERATED for block in blocks_of(page)]
 
@@ -48,7 +50,7 @@ def pages_with(language: str) -> list[Any]:
     first = {block.code: block for block in reversed(ALL) if block.language == language}
     in_readme = {block.code for block in blocks_of(ROOT / "README.md")}
     to_run = [block for code, block in first.items() if not block.reason_not_to_run and code not in in_readme]
-    pages = [[block for block in blocks_of(page) if block in to_run] for page in PAGES]
+    pages = [[block for block in blocks_of(page) if block in to_run] for page in PAGES if page.name not in TESTS]
     return [pytest.param(blocks, id=blocks[0].where.split(":")[0]) for blocks in pages if blocks]
 
 
