@@ -102,4 +102,10 @@ def _let_aiohttp_trust(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> 
     except ModuleNotFoundError:
         return
     context = ssl.create_default_context(cafile=azure.environment()["SSL_CERT_FILE"])
-    monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", context)
+    if hasattr(connector, "_SSL_CONTEXT_VERIFIED"):
+        monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", context)
+        return
+    # aiohttp 3.10.0 reads it once, too, but not before the first connection.
+    original = getattr(connector.TCPConnector, "_make_ssl_context")  # noqa: B009 - newer ones, as the types are, have none
+    trusting = staticmethod(lambda verified: context if verified else original(verified))
+    monkeypatch.setattr(connector.TCPConnector, "_make_ssl_context", trusting)

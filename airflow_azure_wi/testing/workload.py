@@ -21,6 +21,9 @@ from airflow_azure_wi.testing.storage_refusals import without_a_role
 _EXPIRED = -60.0
 _AHEAD = 600.0
 
+# OAuth's own word for it: RFC 6749, section 4.1.2.1.
+_TOO_MANY_REQUESTS = b'{"error": "temporarily_unavailable", "error_description": "Too many requests."}'
+
 
 class Workload:
     """This process as a workload in a cluster: what the fixture ``azure_workload_identity`` yields.
@@ -129,7 +132,8 @@ class Workload:
         :param times: how many of them. A hook tries three times, then gives up.
         :param retry_after: the seconds that Entra asks to wait. A hook waits no longer than ten, then gives up.
         """
-        self._azure.entra.fail_next(*[Status(429, headers={"Retry-After": f"{retry_after:g}"})] * times)
+        headers = {"Retry-After": f"{retry_after:g}", "Content-Type": "application/json"}
+        self._azure.entra.fail_next(*[Status(429, _TOO_MANY_REQUESTS, headers)] * times)
 
     def refuse(self, code: str, *, times: int = 1) -> None:
         """Let Entra refuse the next token requests for any other reason.

@@ -10,6 +10,7 @@ from airflow_azure_wi import AzureWorkloadIdentityHook
 from airflow_azure_wi.errors import TokenExchangeError
 from airflow_azure_wi.testing import Workload
 
+STORAGE = "https://storage.azure.com/.default"
 ACCOUNT_URL = "https://acct.blob.core.windows.net"
 
 
@@ -28,4 +29,9 @@ def test_dag_code_reaches_storage_as_it_is_written(azure_workload_identity: Work
 def test_dag_code_sees_what_goes_wrong(azure_workload_identity: Workload) -> None:
     azure_workload_identity.remove_federated_credential()
     with pytest.raises(TokenExchangeError, match="AADSTS70021"):
-        AzureWorkloadIdentityHook(azure_workload_identity.conn_id).get_token("https://storage.azure.com/.default")
+        AzureWorkloadIdentityHook(azure_workload_identity.conn_id).get_token(STORAGE)
+    azure_workload_identity.repair()
+    azure_workload_identity.throttle(times=3, retry_after=0)
+    with pytest.raises(TokenExchangeError, match="HTTP 429"):
+        AzureWorkloadIdentityHook(azure_workload_identity.conn_id).get_token(STORAGE)
+    assert AzureWorkloadIdentityHook(azure_workload_identity.conn_id).get_token(STORAGE).token
