@@ -8,7 +8,12 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
-from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.identity import WorkloadIdentityCredential
 
 from airflow_azure_wi.credentials import _identity_binding as identity_binding
@@ -20,6 +25,8 @@ from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.identity import WorkloadIdentity
 
 if TYPE_CHECKING:
+    from azure.core.pipeline import PipelineResponse
+
     from airflow_azure_wi.credentials._disk import DiskCache
 
 logger = logging.getLogger(__name__)
@@ -182,6 +189,7 @@ class _FreshAssertionCredential(WorkloadIdentityCredential):
             # A repeated request would present the assertion again, rotated or not, and wait for as long as a
             # Retry-After says. TokenExchange repeats whole exchanges instead.
             retry_total=0,
+            raw_response_hook=_refuse_what_is_no_json,
             **options,
         )
         self._proof = proof
@@ -191,6 +199,20 @@ class _FreshAssertionCredential(WorkloadIdentityCredential):
         self.presented = None
         self.presented = self._proof.client_assertion()
         return self.presented.value
+
+
+def _refuse_what_is_no_json(response: "PipelineResponse[Any, Any]") -> None:
+    """Tell a gateway's page, or an empty answer, by its status.
+
+    azure-identity reads it as a token response, and what it then raises says nothing of the status.
+
+    :raises ClientAuthenticationError: if it is one.
+    """
+    answer = response.http_response
+    if answer.status_code in _TRANSIENT_STATUSES and "json" not in answer.headers.get("Content-Type", ""):
+        raise ClientAuthenticationError(
+            message=f"HTTP {answer.status_code} {answer.reason}: {answer.text()[:200]!r}", response=answer
+        )
 
 
 def _seconds_to_wait(error: AzureError, pause: float) -> float | None:

@@ -114,6 +114,23 @@ def test_a_failure_of_entra_is_tried_again(credential: SharedCredential, azure: 
     assert outcomes(azure) == ["HTTP 500", "HTTP 503", None]
 
 
+@pytest.mark.parametrize("media_type", ["text/html", "text/plain; charset=utf-8", "application/xml"])
+def test_a_page_of_a_gateway_is_told_by_its_status(
+    credential: SharedCredential, azure: OfflineAzure, media_type: str
+) -> None:
+    page = {"Content-Type": media_type}
+    azure.entra.fail_next(
+        Status(429, b"<html>slow down", page | {"Retry-After": "0"}), Status(503, b"<html>oops", page)
+    )
+    assert credential.get_token(STORAGE).token
+    assert outcomes(azure) == ["HTTP 429", "HTTP 503", None]
+    azure.entra.fail_next(*[Status(502, b"<html>oops", page)] * 3)
+    message = refusal_of(credential, "https://vault.azure.net/.default")
+    assert "Microsoft Entra ID has a failure of its own (HTTP 502)." in message
+    assert "Answer: HTTP 502 Bad Gateway: '<html>oops'" in message
+    assert "let the task be retried later" in message
+
+
 def test_a_failure_of_entra_that_stays_is_an_error(credential: SharedCredential, azure: OfflineAzure) -> None:
     azure.entra.fail_next(*[Status(500, b"<html>oops")] * 3)
     assert "HTTP 500" in refusal_of(credential)
