@@ -32,6 +32,8 @@ HOSTS = (
     "lake.dfs.core.windows.net",
     "my-vault.vault.azure.net",
     "acct.dev.azuresynapse.net",
+    "acct.openai.azure.com",
+    "adb-1234567890123456.7.azuredatabricks.net",
 )
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 

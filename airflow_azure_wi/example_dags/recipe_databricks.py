@@ -1,0 +1,39 @@
+"""Databricks: start a job and wait for it, with access tokens of Entra.
+
+Install: `databricks-sdk`. Grant, in the workspace: add the managed identity as a service principal (by its client id),
+and give it CAN MANAGE RUN on the job.
+Tested by running it against a stand-in for the workspace's API.
+"""
+
+from airflow_azure_wi import AzureWorkloadIdentityHook
+
+try:
+    from airflow.sdk import dag, task
+except ImportError:  # Airflow 2.11
+    from airflow.decorators import dag, task
+
+WORKSPACE = "https://adb-1234567890123456.7.azuredatabricks.net"
+SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"  # Databricks, the same in every tenant
+
+
+@dag(schedule=None, tags=["azure", "recipe"])
+def recipe_databricks():
+    @task
+    def run_job():
+        from databricks.sdk import WorkspaceClient
+        from databricks.sdk.credentials_provider import credentials_strategy
+
+        hook = AzureWorkloadIdentityHook("azure_wi")
+
+        @credentials_strategy("airflow-azure-wi", [])
+        def entra(config):
+            # Asked before each request: a job may run for longer than a token lives.
+            return lambda: {"Authorization": f"Bearer {hook.get_token(SCOPE).token}"}
+
+        run = WorkspaceClient(host=WORKSPACE, credentials_strategy=entra).jobs.run_now_and_wait(job_id=42)
+        return run.state.result_state.value
+
+    run_job()
+
+
+recipe_databricks()
