@@ -15,9 +15,7 @@ except ImportError:  # Airflow 2.11
     from airflow.decorators import dag, task
 
 SQL_COPT_SS_ACCESS_TOKEN = 1256
-DATABASE = (
-    "Driver={ODBC Driver 18 for SQL Server};Server=tcp:acct.database.windows.net,1433;Database=sales;Encrypt=yes"
-)
+DATABASE = "Driver={ODBC Driver 18 for SQL Server};Server=tcp:acct.database.windows.net,1433;Database=sales;Encrypt=yes"
 
 
 @dag(schedule=None, tags=["azure", "recipe"])

@@ -22,6 +22,7 @@ def recipe_databricks():
     def run_job():
         from databricks.sdk import WorkspaceClient
         from databricks.sdk.credentials_provider import credentials_strategy
+        from databricks.sdk.service.jobs import RunResultState
 
         hook = AzureWorkloadIdentityHook("azure_wi")
 
@@ -31,7 +32,9 @@ def recipe_databricks():
             return lambda: {"Authorization": f"Bearer {hook.get_token(SCOPE).token}"}
 
         run = WorkspaceClient(host=WORKSPACE, credentials_strategy=entra).jobs.run_now_and_wait(job_id=42)
-        return run.state.result_state.value
+        if run.state is None or run.state.result_state != RunResultState.SUCCESS:
+            raise RuntimeError(f"{run.run_page_url} ended with {run.state}")
+        return run.run_page_url
 
     run_job()
 

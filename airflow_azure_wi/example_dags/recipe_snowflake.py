@@ -1,10 +1,11 @@
 """Snowflake: query it with an access token of Entra (External OAuth).
 
-Install: `snowflake-connector-python`. In Snowflake: a security integration of type EXTERNAL_OAUTH for the tenant, and
-`CREATE USER airflow TYPE = SERVICE LOGIN_NAME = '<what the integration maps, such as the sub of the token>'`.
-SCOPE names the application in Entra that stands for Snowflake.
-Not run here against Snowflake. Tested by running it with a stand-in for `snowflake.connector`, whose packages contradict
-those of the tests, and which looks at the token.
+Install: `snowflake-connector-python`.
+In Entra: an application that stands for Snowflake, which SCOPE names, with an app role such as `session:role:analyst`
+that the managed identity is assigned to. In Snowflake: a security integration of type EXTERNAL_OAUTH whose user mapping
+claim is `sub`, and a user whose LOGIN_NAME is the object id of the managed identity.
+Not run here against Snowflake. Tested by running it with a stand-in for `snowflake.connector`, which looks at the
+token; the packages of the real one contradict those of the tests.
 """
 
 from airflow_azure_wi import AzureWorkloadIdentityHook

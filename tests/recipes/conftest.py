@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,7 @@ class Run:
     def returned(self) -> list[Any]:
         """What its tasks returned, in the order in which they ran; fail the test if one failed."""
         assert self.succeeded, self.said
-        return [
-            ast.literal_eval(value)
-            for value in re.findall(r"Done\. Returned value was: (.*?)(?: \[airflow|$)", self.said, re.M)
-        ]
+        return [_value(printed) for printed in _RETURNED.findall(self.said)]
 
 
 RunRecipes = Callable[..., dict[str, Run]]
@@ -57,10 +54,21 @@ def run_recipes(airflow: Airflow, workload_variables: Callable[..., dict[str, st
     """Run DAGs by their ids, one after the other in one process, with the connection ``azure_wi``."""
 
     def run(*dag_ids: str, **variables: str) -> dict[str, Run]:
-        said = airflow.python(RUN, *dag_ids, **workload_variables() | variables)
-        return dict(_runs(said))
+        return run_dags(airflow, dag_ids, workload_variables() | variables)
 
     return run
+
+
+def run_dags(airflow: Airflow, dag_ids: Sequence[str], variables: dict[str, str]) -> dict[str, Run]:
+    """Run DAGs by their ids, one after the other in one process with these environment variables."""
+    return dict(_runs(airflow.python(RUN, *dag_ids, **variables)))
+
+
+def _value(printed: str) -> Any:
+    try:
+        return ast.literal_eval(printed)
+    except (SyntaxError, ValueError):
+        return printed  # text, which Airflow prints without quotes
 
 
 def _runs(said: str) -> Any:

@@ -18,12 +18,12 @@ _TEXT = 25
 
 @dataclass(frozen=True)
 class SignIn:
-    """Who signed in to which database, with a token of which claims, and which host the client meant."""
+    """Who signed in to which database, with a token of which claims, and the host that its client meant."""
 
     user: str
     database: str
     claims: dict[str, Any]
-    server_name: str | None
+    host: str | None
 
 
 class PostgresqlServer:

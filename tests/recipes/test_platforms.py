@@ -1,118 +1,222 @@
-"""Recipes for databases and platforms, each in front of a stand-in that looks at the token."""
+"""Recipes for databases, platforms and command-line tools, each in front of a stand-in that looks at the token."""
 
 import json
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_azure_wi.testing import OfflineAzure
-from tests.recipes.conftest import RunRecipes
+from airflow_azure_wi.testing.entra import Exchange
+from tests.airflow_program import Airflow
+from tests.recipes.conftest import Run, run_dags
 from tests.recipes.postgresql_server import PostgresqlServer, SignIn
-from tests.recorder import Answer, Recorder
+from tests.recorder import Answer, Recorded, Recorder
 
 STAND_INS = Path(__file__).parent / "stand_ins"
-POSTGRESQL = "acct.postgres.database.azure.com"
+RECIPES = (
+    *("azure_sql", "postgresql", "dbt", "snowflake", "databricks", "azure_openai"),
+    *("azcopy", "azure_cli", "terraform"),
+)
+
+AZURE_SQL = "https://database.windows.net"
+POSTGRESQL = "https://ossrdbms-aad.database.windows.net"
 SNOWFLAKE = "api://11111111-2222-3333-4444-555555555555"
 DATABRICKS = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"
-RESOURCES = [
-    "https://database.windows.net",
-    "https://ossrdbms-aad.database.windows.net",
-    SNOWFLAKE,
-    DATABRICKS,
-    "https://cognitiveservices.azure.com",
-]
+OPENAI = "https://cognitiveservices.azure.com"
+STORAGE = "https://storage.azure.com"
+MANAGEMENT = "https://management.azure.com"
+
+POSTGRESQL_HOST = "acct.postgres.database.azure.com"
+DATABRICKS_HOST = "adb-1234567890123456.7.azuredatabricks.net"
+WORDS = {"copy", "login", "group", "list", "init", "apply"}
+RUN_PAGE = f"https://{DATABRICKS_HOST}/#job/42/run/7"
+DONE = {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS"}
+ANSWER = {"role": "assistant", "content": "It runs workflows."}
 ANSWERS = (
     Answer("POST /api/2.2/jobs/run-now", {"run_id": 7}),
-    Answer(
-        "GET /api/2.2/jobs/runs/get", {"run_id": 7, "state": {"life_cycle_state": "TERMINATED", "result_state": "SUCCESS"}}
-    ),
-    Answer(
-        "POST /openai/deployments/gpt-4o/chat/completions",
-        {"choices": [{"index": 0, "message": {"role": "assistant", "content": "It runs workflows."}}]},
-    ),
+    Answer("GET /api/2.2/jobs/runs/get", {"run_id": 7, "run_page_url": RUN_PAGE, "state": DONE}),
+    Answer("POST /openai/deployments/gpt-4o/chat/completions", {"choices": [{"index": 0, "message": ANSWER}]}),
 )
 
 
-@pytest.fixture
-def postgresql(azure: OfflineAzure) -> Iterator[PostgresqlServer]:
-    with PostgresqlServer(azure._certificates.issue("postgresql", POSTGRESQL)) as server:
-        yield server
+@dataclass(frozen=True)
+class Ran:
+    """All recipes, run by one Airflow, and what the stand-ins saw meanwhile."""
+
+    runs: dict[str, Run]
+    exchanges: list[Exchange]
+    requests: list[Recorded]
+    sign_ins: list[SignIn]
+    directory: Path
+
+    def returned(self, recipe: str) -> list[Any]:
+        return self.runs[f"recipe_{recipe}"].returned
+
+    def seen_by(self, stand_in: str) -> Any:
+        """What a stand-in wrote down: a JSON document in each line."""
+        return [json.loads(line) for line in (self.directory / f"{stand_in}.jsonl").read_text().splitlines()]
+
+    def started(self, program: str) -> list[tuple[list[str], Any]]:
+        """With which arguments a program was started, and the claims of the token that it had each time."""
+        return [(arguments, claims) for name, arguments, claims in self.seen_by("programs") if name == program]
 
 
-def postgresql_variables(azure: OfflineAzure, server: PostgresqlServer) -> dict[str, str]:
-    """The connection that the recipe shows; and what leads psycopg to the stand-in under the real name."""
-    connection = {
+@pytest.fixture(scope="module")
+def ran(
+    running_azure: OfflineAzure,
+    running_recorder: Recorder,
+    airflow: Airflow,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ran:
+    directory = tmp_path_factory.mktemp("stand-ins")
+    running_azure.entra.clear()
+    running_azure.entra.register_resource(SNOWFLAKE)
+    running_recorder.requests.clear()
+    running_recorder.answers = ANSWERS
+    with PostgresqlServer(running_azure._certificates.issue("postgresql", POSTGRESQL_HOST)) as postgresql:
+        variables = (
+            running_azure.environment()
+            | connections(running_azure, postgresql)
+            | led_to(postgresql, running_azure)
+            | stand_ins(directory, airflow)
+        )
+        runs = run_dags(airflow, [f"recipe_{name}" for name in RECIPES], variables)
+    return Ran(
+        runs, running_azure.entra.exchanges, list(running_recorder.requests), list(postgresql.sign_ins), directory
+    )
+
+
+def connections(azure: OfflineAzure, postgresql: PostgresqlServer) -> dict[str, str]:
+    """Those that the recipes name, as they say; but for the stand-in's port."""
+    identity = {"conn_type": "azure_workload_identity", "extra": azure.identity_json()}
+    database = {
         "conn_type": "postgres",
-        "host": POSTGRESQL,
-        "port": server.port,
+        "host": POSTGRESQL_HOST,
+        "port": postgresql.port,
         "login": "airflow",
         "schema": "sales",
         "extra": {"iam": True, "azure_conn_id": "azure_wi", "sslmode": "verify-full"},
     }
+    return {"AIRFLOW_CONN_AZURE_WI": json.dumps(identity), "AIRFLOW_CONN_AZURE_POSTGRESQL": json.dumps(database)}
+
+
+def led_to(postgresql: PostgresqlServer, azure: OfflineAzure) -> dict[str, str]:
+    """What leads PostgreSQL's clients to the stand-in under the real name, which its certificate has to hold."""
+    trusted = azure.environment()["SSL_CERT_FILE"]
+    return {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(postgresql.port), "PGSSLROOTCERT": trusted}
+
+
+def stand_ins(directory: Path, airflow: Airflow) -> dict[str, str]:
+    """Programs in front of the PATH, modules in front of those that are installed, and where they write."""
+    programs = directory / "bin"
+    programs.mkdir()
+    for name in ("azcopy", "az", "terraform", "dbt"):
+        (programs / name).write_text(f"#!{sys.executable}\n{(STAND_INS / 'program.py').read_text()}")
+        (programs / name).chmod(0o755)
     return {
-        "AIRFLOW_CONN_AZURE_POSTGRESQL": json.dumps(connection),
-        "PGSSLROOTCERT": azure.environment()["SSL_CERT_FILE"],
-        "PGHOSTADDR": "127.0.0.1",
-        "PGPORT": str(server.port),
+        "PATH": f"{programs}{os.pathsep}{airflow.variables['PATH']}",
+        "PYTHONPATH": str(STAND_INS),
+        "SEEN": str(directory),
     }
 
 
-def test_databases_and_platforms(
-    run_recipes: RunRecipes, azure: OfflineAzure, recorder: Recorder, postgresql: PostgresqlServer, tmp_path: Path
-) -> None:
-    azure.entra.register_resource(SNOWFLAKE)
-    recorder.answers = ANSWERS
-    seen = {"SEEN_BY_PYODBC": str(tmp_path / "pyodbc.json"), "SEEN_BY_SNOWFLAKE": str(tmp_path / "snowflake.json")}
-    recipes = ("azure_sql", "postgresql", "snowflake", "databricks", "azure_openai")
-    runs = run_recipes(
-        *(f"recipe_{name}" for name in recipes),
-        PYTHONPATH=str(STAND_INS),
-        **seen,
-        **postgresql_variables(azure, postgresql),
+@pytest.fixture
+def is_of_the_identity(running_azure: OfflineAzure) -> Callable[..., bool]:
+    """Whether there are claims, and all are those of an access token of the identity for a resource."""
+
+    def check(found: Iterable[Any], resource: str) -> bool:
+        return {(claims["aud"], claims["appid"]) for claims in found} == {(resource, running_azure.identity.client_id)}
+
+    return check
+
+
+def test_azure_sql(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
+    assert ran.returned("azure_sql") == ["airflow"]
+    [seen] = ran.seen_by("pyodbc")
+    assert seen["connection_string"].startswith(
+        "Driver={ODBC Driver 18 for SQL Server};Server=tcp:acct.database.windows"
     )
-    assert {name: runs[f"recipe_{name}"].returned for name in recipes} == {
-        "azure_sql": ["airflow"],
-        "postgresql": [[("airflow",)], [("airflow",)]],
-        "snowflake": ["AIRFLOW"],
-        "databricks": ["SUCCESS"],
-        "azure_openai": ["It runs workflows."],
-    }
-
-    by_pyodbc, by_snowflake = (json.loads(Path(file).read_text()) for file in seen.values())
-    assert by_pyodbc["connection_string"].startswith("Driver={ODBC Driver 18 for SQL Server};Server=tcp:acct.database.")
-    assert (by_snowflake["account"], by_snowflake["authenticator"]) == ("acct.west-europe.azure", "oauth")
-    assert is_token(by_pyodbc["claims"], "https://database.windows.net", azure)
-    assert is_token(by_snowflake["claims"], SNOWFLAKE, azure)
-    assert [seen_by_postgresql(sign_in, azure) for sign_in in postgresql.sign_ins] == [("airflow", "sales", True)] * 2
-    assert seen_by(recorder, azure) == {
-        ("adb-1234567890123456.7.azuredatabricks.net", "/.well-known/databricks-config", None),
-        ("adb-1234567890123456.7.azuredatabricks.net", "/api/2.2/jobs/run-now", DATABRICKS),
-        ("adb-1234567890123456.7.azuredatabricks.net", "/api/2.2/jobs/runs/get", DATABRICKS),
-        (
-            "acct.openai.azure.com",
-            "/openai/deployments/gpt-4o/chat/completions",
-            "https://cognitiveservices.azure.com",
-        ),
-    }
-
-    exchanges = [(exchange.scope, exchange.error_code) for exchange in azure.entra.exchanges]
-    assert exchanges == [(f"{resource}/.default", None) for resource in RESOURCES], "one exchange for each scope"
-    assert not any("eyJ" in run.said for run in runs.values()), "no token is ever printed"
+    assert is_of_the_identity([seen["claims"]], AZURE_SQL)
 
 
-def is_token(claims: dict[str, Any], resource: str, azure: OfflineAzure) -> bool:
-    return (claims["aud"], claims["appid"]) == (resource, azure.identity.client_id)
+def test_postgresql(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
+    assert ran.returned("postgresql") == [[("airflow",)]], "by psycopg; what operators return is not printed"
+    assert [(seen.user, seen.database, seen.host) for seen in ran.sign_ins] == [
+        ("airflow", "sales", POSTGRESQL_HOST)
+    ] * 2
+    assert is_of_the_identity([seen.claims for seen in ran.sign_ins], POSTGRESQL)
 
 
-def seen_by_postgresql(sign_in: SignIn, azure: OfflineAzure) -> tuple[str, str, bool]:
-    is_right = is_token(sign_in.claims, "https://ossrdbms-aad.database.windows.net", azure)
-    return sign_in.user, sign_in.database, is_right and sign_in.server_name == POSTGRESQL
+def test_dbt(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
+    assert ran.runs["recipe_dbt"].succeeded, ran.runs["recipe_dbt"].said
+    started = ran.started("dbt")
+    assert [arguments[:3] for arguments, _ in started] == [
+        ["run", "--select", "customers"],
+        ["run", "--select", "orders"],
+    ]
+    assert is_of_the_identity([claims for _, claims in started], POSTGRESQL)
 
 
-def seen_by(recorder: Recorder, azure: OfflineAzure) -> set[tuple[str, str, str | None]]:
-    """Host, path and audience of what arrived; the tokens are all of the identity."""
-    found = recorder.requests
-    assert {request.claims["appid"] for request in found if request.claims} == {azure.identity.client_id}
-    return {(request.host, request.path, request.claims and request.claims["aud"]) for request in found}
+def test_snowflake(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
+    assert ran.returned("snowflake") == ["AIRFLOW"]
+    [seen] = ran.seen_by("snowflake")
+    assert (seen["account"], seen["authenticator"]) == ("acct.west-europe.azure", "oauth")
+    assert is_of_the_identity([seen["claims"]], SNOWFLAKE)
+
+
+def test_databricks(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
+    assert ran.returned("databricks") == [RUN_PAGE]
+    asked = [
+        request for request in ran.requests if request.host == DATABRICKS_HOST and request.path.startswith("/api/")
+    ]
+    assert [(request.method, request.path) for request in asked] == [
+        ("POST", "/api/2.2/jobs/run-now"),
+        ("GET", "/api/2.2/jobs/runs/get"),
+    ]
+    assert is_of_the_identity([request.claims for request in asked], DATABRICKS)
+
+
+def test_azure_openai(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
+    assert ran.returned("azure_openai") == ["It runs workflows."]
+    asked = [request for request in ran.requests if request.host == "acct.openai.azure.com"]
+    assert [request.path for request in asked] == ["/openai/deployments/gpt-4o/chat/completions"]
+    assert is_of_the_identity([request.claims for request in asked], OPENAI)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "program", "commands", "resource"),
+    [
+        ("azcopy", "azcopy", [["copy"]], STORAGE),
+        ("azure_cli", "az", [["login"], ["group", "list"]], MANAGEMENT),
+        ("terraform", "terraform", [["init"], ["apply"]], MANAGEMENT),
+    ],
+)
+def test_tools(
+    ran: Ran,
+    recipe: str,
+    program: str,
+    commands: list[list[str]],
+    resource: str,
+    is_of_the_identity: Callable[..., bool],
+) -> None:
+    run = ran.runs[f"recipe_{recipe}"]
+    assert run.succeeded, run.said
+    started = ran.started(program)
+    assert [[word for word in arguments if word in WORDS] for arguments, _ in started] == commands
+    assert is_of_the_identity([claims for _, claims in started if claims], resource)
+
+
+def test_a_scope_takes_one_exchange_in_airflow_and_one_in_each_program(ran: Ran) -> None:
+    in_airflow = [AZURE_SQL, POSTGRESQL, SNOWFLAKE, DATABRICKS, OPENAI]
+    assert [(exchange.scope, exchange.error_code) for exchange in ran.exchanges] == [
+        (f"{resource}/.default", None) for resource in [*in_airflow, STORAGE, MANAGEMENT, MANAGEMENT]
+    ]
+
+
+def test_no_token_is_printed(ran: Ran) -> None:
+    assert {recipe for recipe, run in ran.runs.items() if "eyJ" in run.said} == set()

@@ -20,7 +20,7 @@ def connect(connection_string: str, /, *, attrs_before: dict[int, bytes]) -> "Co
     assert size == len(data)
     claims = jwt.decode(data.decode("utf-16-le"), options={"verify_signature": False})
     seen = {"connection_string": connection_string, "claims": claims}
-    Path(os.environ["SEEN_BY_PYODBC"]).write_text(json.dumps(seen))
+    (Path(os.environ["SEEN"]) / "pyodbc.jsonl").write_text(json.dumps(seen))
     return Connection()
 
 

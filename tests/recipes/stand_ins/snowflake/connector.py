@@ -11,7 +11,7 @@ import jwt
 def connect(*, account: str, authenticator: str, token: str, warehouse: str) -> "Connection":
     claims = jwt.decode(token, options={"verify_signature": False})
     seen = {"account": account, "authenticator": authenticator, "warehouse": warehouse, "claims": claims}
-    Path(os.environ["SEEN_BY_SNOWFLAKE"]).write_text(json.dumps(seen))
+    (Path(os.environ["SEEN"]) / "snowflake.jsonl").write_text(json.dumps(seen))
     return Connection()
 
 
