@@ -47,7 +47,7 @@ class Target:
     @property
     def groups(self) -> tuple[str, ...]:
         """The dependency groups that its tests need."""
-        return ("test", "ui") if self.in_browser else ("test",)
+        return ("test", *(["ui"] if self.in_browser else []), *([] if self.lowest else ["parse"]))
 
     @property
     def requirements(self) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ class Environment:
 
 def main_environment() -> Environment:
     """`.venv`: the newest Airflow, with the linters and what builds the site and releases. Made when this returns."""
-    groups = ("test", "recipes", "lint", "docs", "release")
+    groups = ("test", "parse", "recipes", "lint", "docs", "release")
     environment = Environment(ROOT / ".venv", _pythons.preferred(), MAIN, groups=groups)
     environment.make()
     return environment

@@ -156,8 +156,8 @@ def test_dbt(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
     assert ran.runs["recipe_dbt"].succeeded, ran.runs["recipe_dbt"].said
     started = ran.started("dbt")
     assert [arguments[:3] for arguments, _ in started] == [
-        ["run", "--select", "customers"],
-        ["run", "--select", "orders"],
+        ["run", "--select", "fqn:shop.customers"],
+        ["run", "--select", "fqn:shop.orders"],
     ]
     assert is_of_the_identity([claims for _, claims in started], POSTGRESQL)
 

@@ -29,7 +29,9 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     held = {name for name in wheel.namelist() if not name.startswith(f"{INFO}/")}
     package = ROOT / "airflow_azure_wi"
-    expected = {str(path.relative_to(ROOT)) for path in package.rglob("*") if path.suffix in (".py", ".typed")}
+    # Beside Python: the mark for type checkers, and the dbt project of a recipe.
+    kinds = (".py", ".typed", ".yml", ".sql", ".json")
+    expected = {str(path.relative_to(ROOT)) for path in package.rglob("*") if path.suffix in kinds}
     assert held == expected
 
 
