@@ -1,6 +1,7 @@
 """azcopy in a BashOperator: copy blobs within a storage account.
 
-Install: azcopy 10.22 or newer, in the workers' image. Role: Storage Blob Data Contributor.
+Install: an azcopy whose `azcopy login --help` names `workload`, in the workers' image.
+Role: Storage Blob Data Contributor.
 Tested by running it with a stand-in for azcopy, which signs in with what it finds in its environment.
 """
 

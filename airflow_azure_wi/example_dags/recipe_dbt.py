@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parent / "dbt_shop"
 
 
 def give_token(context, operator):
-    # To this task's own process, and so to dbt. In operator.env it would be stored, as a field that Airflow rendered.
+    # To the process of this task, and so to dbt. What is in operator.env, Airflow stores for its UI, if masked.
     hook = AzureWorkloadIdentityHook("azure_wi")
     os.environ["DBT_ENV_SECRET_TOKEN"] = hook.get_token("https://ossrdbms-aad.database.windows.net/.default").token
 

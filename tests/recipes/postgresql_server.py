@@ -14,6 +14,7 @@ from airflow_azure_wi.testing.certificates import ServerCertificate
 
 _SSL_REQUEST = 80877103
 _TEXT = 25
+_SETTINGS = ("client_encoding=UTF8", "DateStyle=ISO, MDY", "standard_conforming_strings=on", "server_version=17.0")
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class PostgresqlServer:
         claims = jwt.decode(password.rstrip(b"\0"), options={"verify_signature": False})
         self.sign_ins.append(SignIn(asked_for["user"], asked_for["database"], claims, server_name))
         _send(stream, b"R", struct.pack("!I", 0))  # AuthenticationOk
-        for setting in ("client_encoding\0UTF8\0", "standard_conforming_strings\0on\0", "server_version\x0017.0\0"):
-            _send(stream, b"S", setting.encode())
+        for setting in _SETTINGS:
+            _send(stream, b"S", setting.replace("=", "\0").encode() + b"\0")
         _send(stream, b"Z", b"I")
         return asked_for["user"]
 
