@@ -19,8 +19,15 @@ from tests.recorder import Answer, Recorded, Recorder
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 RECIPES = (
-    *("azure_sql", "postgresql", "dbt", "snowflake", "databricks", "azure_openai"),
-    *("azcopy", "azure_cli", "terraform"),
+    "recipe_azure_sql",
+    "recipe_postgresql",
+    "recipe_dbt",
+    "recipe_snowflake",
+    "recipe_databricks",
+    "recipe_azure_openai",
+    "recipe_azcopy",
+    "recipe_azure_cli",
+    "recipe_terraform",
 )
 
 AZURE_SQL = "https://database.windows.net"
@@ -54,9 +61,6 @@ class Ran:
     sign_ins: list[SignIn]
     directory: Path
 
-    def returned(self, recipe: str) -> list[Any]:
-        return self.runs[f"recipe_{recipe}"].returned
-
     def seen_by(self, stand_in: str) -> Any:
         """What a stand-in wrote down: a JSON document in each line."""
         return [json.loads(line) for line in (self.directory / f"{stand_in}.jsonl").read_text().splitlines()]
@@ -85,7 +89,7 @@ def ran(
             | led_to(postgresql, running_azure)
             | stand_ins(directory, airflow)
         )
-        runs = run_dags(airflow, [f"recipe_{name}" for name in RECIPES], variables)
+        runs = run_dags(airflow, RECIPES, variables)
     return Ran(
         runs, running_azure.entra.exchanges, list(running_recorder.requests), list(postgresql.sign_ins), directory
     )
@@ -136,7 +140,7 @@ def is_of_the_identity(running_azure: OfflineAzure) -> Callable[..., bool]:
 
 
 def test_azure_sql(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
-    assert ran.returned("azure_sql") == ["airflow"]
+    assert ran.runs["recipe_azure_sql"].returned == ["airflow"]
     [seen] = ran.seen_by("pyodbc")
     assert seen["connection_string"].startswith(
         "Driver={ODBC Driver 18 for SQL Server};Server=tcp:acct.database.windows"
@@ -145,7 +149,9 @@ def test_azure_sql(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
 
 
 def test_postgresql(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
-    assert ran.returned("postgresql") == [[("airflow",)]], "by psycopg; what operators return is not printed"
+    assert ran.runs["recipe_postgresql"].returned == [[("airflow",)]], (
+        "by psycopg; what operators return is not printed"
+    )
     assert [(seen.user, seen.database, seen.host) for seen in ran.sign_ins] == [
         ("airflow", "sales", POSTGRESQL_HOST)
     ] * 2
@@ -163,14 +169,14 @@ def test_dbt(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
 
 
 def test_snowflake(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
-    assert ran.returned("snowflake") == ["AIRFLOW"]
+    assert ran.runs["recipe_snowflake"].returned == ["AIRFLOW"]
     [seen] = ran.seen_by("snowflake")
     assert (seen["account"], seen["authenticator"]) == ("acct.west-europe.azure", "oauth")
     assert is_of_the_identity([seen["claims"]], SNOWFLAKE)
 
 
 def test_databricks(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
-    assert ran.returned("databricks") == [RUN_PAGE]
+    assert ran.runs["recipe_databricks"].returned == [RUN_PAGE]
     asked = [
         request for request in ran.requests if request.host == DATABRICKS_HOST and request.path.startswith("/api/")
     ]
@@ -182,7 +188,7 @@ def test_databricks(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
 
 
 def test_azure_openai(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
-    assert ran.returned("azure_openai") == ["It runs workflows."]
+    assert ran.runs["recipe_azure_openai"].returned == ["It runs workflows."]
     asked = [request for request in ran.requests if request.host == "acct.openai.azure.com"]
     assert [request.path for request in asked] == ["/openai/deployments/gpt-4o/chat/completions"]
     assert is_of_the_identity([request.claims for request in asked], OPENAI)
@@ -191,9 +197,9 @@ def test_azure_openai(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None
 @pytest.mark.parametrize(
     ("recipe", "program", "commands", "resource"),
     [
-        ("azcopy", "azcopy", [["copy"]], STORAGE),
-        ("azure_cli", "az", [["login"], ["group", "list"]], MANAGEMENT),
-        ("terraform", "terraform", [["init"], ["apply"]], MANAGEMENT),
+        ("recipe_azcopy", "azcopy", [["copy"]], STORAGE),
+        ("recipe_azure_cli", "az", [["login"], ["group", "list"]], MANAGEMENT),
+        ("recipe_terraform", "terraform", [["init"], ["apply"]], MANAGEMENT),
     ],
 )
 def test_tools(
@@ -204,7 +210,7 @@ def test_tools(
     resource: str,
     is_of_the_identity: Callable[..., bool],
 ) -> None:
-    run = ran.runs[f"recipe_{recipe}"]
+    run = ran.runs[recipe]
     assert run.succeeded, run.said
     started = ran.started(program)
     assert [[word for word in arguments if word in WORDS] for arguments, _ in started] == commands
