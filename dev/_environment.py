@@ -84,7 +84,9 @@ class Environment:
         project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         # The settings of ruff, mypy and pytest change nothing that is installed.
         tables = [
-            table for table in project.split("\n[") if not table.startswith(("tool.ruff", "tool.mypy", "tool.pytest"))
+            table
+            for table in project.split("\n[")
+            if not table.lstrip("[").startswith(("tool.ruff", "tool.mypy", "tool.pytest"))
         ]
         inputs = [*tables, self.target.pins.read_text(encoding="utf-8"), Path(__file__).read_text(encoding="utf-8")]
         return hashlib.sha256("\0".join(inputs).encode()).hexdigest()
