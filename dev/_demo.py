@@ -28,6 +28,7 @@ from airflow_azure_wi.testing import Exchange, ManagedIdentity, OfflineAzure
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
 AIRFLOW_HOME = HOME / "airflow"
+DAGS = HOME / "dags"
 STARTED = time.monotonic()
 PROGRAM = str(Path(sys.executable).parent / "airflow")
 DAG = "azure_workload_identity_example"
@@ -53,6 +54,11 @@ def main() -> int:
         signal.signal(stop, signal.default_int_handler)
     shutil.rmtree(HOME / "azure", ignore_errors=True)
     AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
+    # Not the recipes: they want accounts that are not here.
+    shutil.rmtree(DAGS, ignore_errors=True)
+    DAGS.mkdir()
+    for file in Path(example_dags.__file__).parent.glob("azure_workload_identity_*.py"):
+        shutil.copy(file, DAGS)
     say("Starting the offline Azure: a simulated Entra, a projected token, and Azurite (installed on the first run)")
     with OfflineAzure(HOME / "azure", identity=IDENTITY) as azure:
         variables = environment(azure)
@@ -71,7 +77,7 @@ def environment(azure: OfflineAzure) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(Path(example_dags.__file__).parent),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",

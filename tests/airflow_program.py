@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from airflow_azure_wi import example_dags
+
 CONNECTION = "azure_wi"
+EXAMPLE_DAGS = Path(example_dags.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,13 @@ class Airflow:
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
         return done
+
+
+def without_recipes(directory: Path) -> Path:
+    """Return a directory with those example DAGs that are no recipes: Airflow parses all for each command."""
+    for file in EXAMPLE_DAGS.glob("azure_workload_identity_*.py"):
+        shutil.copy(file, directory)
+    return directory
 
 
 def variables_of(home: Path, dags: Path) -> dict[str, str]:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi import example_dags
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
-from tests.airflow_program import CONNECTION, Airflow, variables_of
+from tests.airflow_program import CONNECTION, Airflow, variables_of, without_recipes
 from tests.recorder import Recorder
 
 UNUSED_DATABASE = "unused.db"
@@ -70,8 +69,9 @@ def recorder(running_recorder: Recorder, workload: OfflineAzure) -> Recorder:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
-    """An Airflow with a new database, whose DAG folder holds the example DAGs."""
-    airflow = Airflow(variables_of(tmp_path_factory.mktemp("airflow"), Path(example_dags.__file__).parent))
+    """An Airflow with a new database, whose DAG folder holds the example DAGs that are no recipes."""
+    dags = without_recipes(tmp_path_factory.mktemp("dags"))
+    airflow = Airflow(variables_of(tmp_path_factory.mktemp("airflow"), dags))
     airflow.run("db", "migrate")
     home = Path(airflow.variables["AIRFLOW_HOME"])
     shutil.copy(home / "airflow.db", home / UNUSED_DATABASE)

@@ -8,25 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi import example_dags
 from airflow_azure_wi.testing import OfflineAzure
-from tests.airflow_program import Airflow
+from tests.airflow_program import EXAMPLE_DAGS, Airflow
 
-EXAMPLES = Path(example_dags.__file__).parent
 CLIENTS = {"BlobServiceClient", "aio.BlobServiceClient", "QueueServiceClient", "TableServiceClient", "get_token"}
 
 
 def test_every_example_is_parsed_and_named_after_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+    monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLE_DAGS", "False")
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # before Airflow 3.2
         from airflow.models.dagbag import DagBag
-    found = DagBag(str(EXAMPLES))
+    found = DagBag(str(EXAMPLE_DAGS))
     lacks_cosmos = set() if importlib.util.find_spec("cosmos") else {"recipe_dbt"}
     assert {Path(file).stem for file in found.import_errors} == lacks_cosmos, found.import_errors
     assert all("No module named 'cosmos'" in error for error in found.import_errors.values())
-    assert set(found.dags) == {file.stem for file in EXAMPLES.glob("*.py")} - {"__init__"} - lacks_cosmos
+    assert set(found.dags) == {file.stem for file in EXAMPLE_DAGS.glob("*.py")} - {"__init__"} - lacks_cosmos
 
 
 def test_the_example_reaches_storage_through_every_client(

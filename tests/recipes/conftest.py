@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.airflow_program import Airflow
+from tests.airflow_program import EXAMPLE_DAGS, Airflow
 
 # One process for several DAGs: starting Airflow takes longer than all of them.
 RUN = """
@@ -61,7 +61,8 @@ def run_recipes(airflow: Airflow, workload_variables: Callable[..., dict[str, st
 
 def run_dags(airflow: Airflow, dag_ids: Sequence[str], variables: dict[str, str]) -> dict[str, Run]:
     """Run DAGs by their ids, one after the other in one process with these environment variables."""
-    return dict(_runs(airflow.python(RUN, *dag_ids, **variables)))
+    recipes = {"AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE_DAGS)}
+    return dict(_runs(airflow.python(RUN, *dag_ids, **recipes | variables)))
 
 
 def _value(printed: str) -> Any:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from airflow_azure_wi import example_dags
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
-from tests.airflow_program import variables_of
+from tests.airflow_program import variables_of, without_recipes
 from tests.ui.deployment import Deployment, deployed
 
 # Each Airflow has pages of its own; the tests of the others do not apply.
@@ -51,7 +50,7 @@ def running_azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OfflineA
 
 @pytest.fixture(scope="session")
 def deployment(running_azure: OfflineAzure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    variables = variables_of(tmp_path_factory.mktemp("airflow"), Path(example_dags.__file__).parent)
+    variables = variables_of(tmp_path_factory.mktemp("airflow"), without_recipes(tmp_path_factory.mktemp("dags")))
     with deployed(variables | running_azure.environment()) as deployment:
         yield deployment
 
