@@ -15,7 +15,7 @@ CLIENTS = {"BlobServiceClient", "aio.BlobServiceClient", "QueueServiceClient", "
 
 
 def test_every_example_is_parsed_and_named_after_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLE_DAGS", "False")
+    monkeypatch.setenv("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # before Airflow 3.2
