@@ -157,6 +157,7 @@ def print_report(reports: list[dict[str, str]], exchanges: list[Exchange], failu
     print(f"Secrets in the connection: none. It holds {', '.join(IDENTITY.as_json())}.")
     if failures:
         print("\nFAILED:\n" + "\n".join(f"  - {failure}" for failure in failures))
+        print(f"If you changed the connection {CONNECTION!r} in the page, remove .demo and run this again.")
         print(f"What Airflow said is in {(HOME / 'airflow-dags-test.log').relative_to(ROOT)}")
     else:
         print("\nAll of it happened: written by tasks, and read again from the storage server by this script.")
