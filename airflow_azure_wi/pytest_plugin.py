@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _offline_azure(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[OfflineAzure]:
     try:
         from airflow_azure_wi.testing import OfflineAzure
-        from airflow_azure_wi.testing.certificates import STORAGE_DOMAINS
+        from airflow_azure_wi.testing.certificates import ANY_ACCOUNT
         from airflow_azure_wi.testing.storage_refusals import unknown_account
     except ModuleNotFoundError as error:
         pytest.fail(
@@ -61,8 +61,7 @@ def _offline_azure(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytes
         )
     accounts = pytestconfig.getini(ACCOUNTS)
     with OfflineAzure(tmp_path_factory.mktemp("offline-azure"), accounts=accounts) as azure:
-        others = [f"*.{domain}" for domains in STORAGE_DOMAINS.values() for domain in domains]
-        azure.serve(unknown_account(f"Name it in {ACCOUNTS}, in the configuration of pytest."), *others)
+        azure.serve(unknown_account(f"Name it in {ACCOUNTS}, in the configuration of pytest."), *ANY_ACCOUNT)
         yield azure
 
 
@@ -79,7 +78,7 @@ def azure_workload_identity(
     """
     from airflow_azure_wi.testing import Workload
 
-    _let_aiohttp_trust(_offline_azure, monkeypatch)
+    let_aiohttp_trust(_offline_azure, monkeypatch)
     for name in _OF_THE_DEVELOPER:
         monkeypatch.delenv(name, raising=False)
     workload = Workload(_offline_azure, tmp_path_factory.mktemp("workload"), monkeypatch.setenv)
@@ -89,8 +88,8 @@ def azure_workload_identity(
     workload.close()
 
 
-def _let_aiohttp_trust(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trust the offline Azure, for this test, in asynchronous clients too.
+def let_aiohttp_trust(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust the offline Azure, until the patches are undone, in asynchronous clients too.
 
     aiohttp reads SSL_CERT_FILE once, when it is imported. So it is imported before the test sets the variable, and is
     given what it would have read.

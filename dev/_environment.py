@@ -25,6 +25,7 @@ from _airflows import MAIN, ROOT, TOOLS_PINS, Target
 
 UV_VERSION = "0.13.9"
 _VENVS = ROOT / ".venvs"
+_STAMP = "airflow-azure-wi.stamp"
 _UV_HOME = _VENVS / f"uv-{UV_VERSION}"
 
 
@@ -49,51 +50,24 @@ class Environment:
     def make(self) -> None:
         """Make it, unless it is there as it should be."""
         with _lock():
-            if not self._is_current():
-                self._remake()
-
-    def _remake(self) -> None:
-        name, started = self.path.relative_to(ROOT), time.monotonic()
-        say(f"Making {name}: Airflow {self.target.airflow}, Python from {self.python}")
-        uv("venv", "--clear", "--quiet", "--python", self.python, self.path)
-        uv("pip", "install", "--python", self.path, *self._packages())
-        # Last, so that an environment that was never finished has none.
-        self._stamp.write_text(self._fingerprint(), encoding="utf-8")
-        say(f"Made {name} in {time.monotonic() - started:.0f} s")
+            fingerprint = _fingerprint(self.target.pins)
+            if not (_is_made_from(fingerprint, self.path) and self._works()):
+                _remake(self.path, self.python, f"Airflow {self.target.airflow}", self._packages(), fingerprint)
 
     def _packages(self) -> list[str | Path]:
         groups = [argument for group in self.groups for argument in ("--group", group)]
         package = ["--editable", ".[testing]", *groups]
         return ["--constraints", self.target.pins, *package, *self.target.requirements]
 
-    def _is_current(self) -> bool:
-        try:
-            return self._stamp.read_text(encoding="utf-8") == self._fingerprint() and self._works()
-        except OSError:
-            return False
-
     def _works(self) -> bool:
         """Its Python may have been upgraded or removed since, or the checkout moved."""
         probe = "import importlib.util as it; print(it.find_spec('airflow_azure_wi').origin)"
         command = [self.program("python"), "-I", "-c", probe]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            return False
         return answer.returncode == 0 and Path(answer.stdout.strip()).is_relative_to(ROOT)
-
-    def _fingerprint(self) -> str:
-        """What it was made from: anything that would make it another environment today."""
-        project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-        # The settings of ruff, mypy and pytest change nothing that is installed.
-        tables = [
-            table
-            for table in project.split("\n[")
-            if not table.lstrip("[").startswith(("tool.ruff", "tool.mypy", "tool.pytest"))
-        ]
-        inputs = [*tables, self.target.pins.read_text(encoding="utf-8"), Path(__file__).read_text(encoding="utf-8")]
-        return hashlib.sha256("\0".join(inputs).encode()).hexdigest()
-
-    @property
-    def _stamp(self) -> Path:
-        return self.path / "airflow-azure-wi.stamp"
 
 
 def main_environment() -> Environment:
@@ -136,16 +110,42 @@ def executors_environment() -> Environment:
 
 def tools_environment() -> Path:
     """`.venvs/tools`: what the group `tools` names, without this package and Airflow. Made when this returns."""
-    path = _VENVS / "tools"
-    stamp = path / "airflow-azure-wi.stamp"
-    pins = TOOLS_PINS.read_text(encoding="utf-8")
+    path, fingerprint = _VENVS / "tools", _fingerprint(TOOLS_PINS)
     with _lock():
-        if not stamp.exists() or stamp.read_text(encoding="utf-8") != pins:
-            say(f"Making {path.relative_to(ROOT)}: the Azure CLI and others")
-            uv("venv", "--clear", "--quiet", "--python", _pythons.preferred(), path)
-            uv("pip", "install", "--python", path, "--constraints", TOOLS_PINS, "--group", "tools")
-            stamp.write_text(pins, encoding="utf-8")
+        if not _is_made_from(fingerprint, path):
+            packages: list[str | Path] = ["--constraints", TOOLS_PINS, "--group", "tools"]
+            _remake(path, _pythons.preferred(), "the Azure CLI and others", packages, fingerprint)
     return path
+
+
+def _fingerprint(pins: Path) -> str:
+    """What an environment is made from: anything that would make it another one today."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    # The settings of ruff, mypy and pytest change nothing that is installed.
+    tables = [
+        table
+        for table in project.split("\n[")
+        if not table.lstrip("[").startswith(("tool.ruff", "tool.mypy", "tool.pytest"))
+    ]
+    inputs = [*tables, pins.read_text(encoding="utf-8"), Path(__file__).read_text(encoding="utf-8")]
+    return hashlib.sha256("\0".join(inputs).encode()).hexdigest()
+
+
+def _is_made_from(fingerprint: str, path: Path) -> bool:
+    try:
+        return (path / _STAMP).read_text(encoding="utf-8") == fingerprint
+    except OSError:
+        return False
+
+
+def _remake(path: Path, python: Path, what: str, packages: list[str | Path], fingerprint: str) -> None:
+    name, started = path.relative_to(ROOT), time.monotonic()
+    say(f"Making {name}: {what}, Python from {python}")
+    uv("venv", "--clear", "--quiet", "--python", python, path)
+    uv("pip", "install", "--python", path, *packages)
+    # Last, so that an environment that was never finished has none.
+    (path / _STAMP).write_text(fingerprint, encoding="utf-8")
+    say(f"Made {name} in {time.monotonic() - started:.0f} s")
 
 
 def pip(*arguments: str) -> None:

@@ -10,10 +10,13 @@ import trustme
 from airflow_azure_wi.clouds import CLOUDS
 from airflow_azure_wi.testing.private_files import make_private_directory, write_private
 
-STORAGE_DOMAINS = {
-    service: tuple(f"{service}.{cloud.storage_suffix}" for cloud in CLOUDS.values())
+# In each cloud, the names of storage accounts end in these.
+STORAGE_DOMAINS = tuple(
+    (service, f"{service}.{cloud.storage_suffix}")
     for service in ("blob", "queue", "table")
-}
+    for cloud in CLOUDS.values()
+)
+ANY_ACCOUNT = tuple(f"*.{domain}" for _, domain in STORAGE_DOMAINS)
 
 AUTHORITY_HOSTS = tuple(
     host
@@ -50,8 +53,7 @@ class Certificates:
         self._authority = trustme.CA(organization_name="airflow-azure-wi offline Azure")
         self.ca_file = directory / "ca.pem"
         write_private(self.ca_file, self._authority.cert_pem.bytes())
-        accounts = (f"*.{domain}" for domains in STORAGE_DOMAINS.values() for domain in domains)
-        self.own = self.issue("server", "127.0.0.1", "localhost", *AUTHORITY_HOSTS, *accounts)
+        self.own = self.issue("server", "127.0.0.1", "localhost", *AUTHORITY_HOSTS, *ANY_ACCOUNT)
 
     def issue(self, name: str, *hosts: str) -> ServerCertificate:
         """Sign a certificate for some hosts.

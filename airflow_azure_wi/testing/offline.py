@@ -137,7 +137,7 @@ class OfflineAzure:
     @property
     def storage_hosts(self) -> list[str]:
         """The real names of the storage accounts' services, such as ``acct.blob.core.windows.net``."""
-        return [f"{account}.{domain}" for account in self._accounts for _, domain in _storage_domains()]
+        return [f"{account}.{domain}" for account in self._accounts for _, domain in STORAGE_DOMAINS]
 
     def _start(self, running: ExitStack) -> None:
         make_private_directory(self._directory)
@@ -167,15 +167,9 @@ class OfflineAzure:
 
     def _lead_to_storage(self, azurite: Azurite) -> None:
         urls = {"blob": azurite.blob_url, "queue": azurite.queue_url, "table": azurite.table_url}
-        for service, domain in _storage_domains():
+        for service, domain in STORAGE_DOMAINS:
             for account in self._accounts:
                 self._proxy.lead(f"{account}.{domain}", urlsplit(urls[service]).port)
 
     def _sign(self) -> str:
         return self.cluster.service_account_token(NAMESPACE, SERVICE_ACCOUNT, lifetime=self._token_lifetime)
-
-
-def _storage_domains() -> Iterator[tuple[str, str]]:
-    for service, domains in STORAGE_DOMAINS.items():
-        for domain in domains:
-            yield service, domain

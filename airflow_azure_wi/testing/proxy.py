@@ -42,8 +42,10 @@ class Proxy:
 
         :param host: a name, or ``*`` as the first label for all of a domain that are not led anywhere by their names.
         """
-        before = self._ports.pop(host.lower(), None)
-        if port is not None:
+        before = self._ports.get(host.lower())
+        if port is None:
+            self._ports.pop(host.lower(), None)
+        else:
             self._ports[host.lower()] = port
         return before
 

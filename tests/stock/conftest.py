@@ -1,25 +1,26 @@
 """The stock Azure provider in this process, one connection of our type, and servers on loopback that it reaches."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import aiohttp
 import pytest
 from azure.identity import WorkloadIdentityCredential
 from azure.storage.blob import ContainerClient
 
+from airflow_azure_wi.pytest_plugin import let_aiohttp_trust
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from tests.airflow_program import Airflow
 
 CONNECTION = "azure_wi"
 
 
-@pytest.fixture(autouse=True, scope="session")
-def aiohttp_trusts_the_offline_azure(running_azure: OfflineAzure) -> None:
-    """It looks at SSL_CERT_FILE when it is imported, which another test may have made it."""
-    if (context := getattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", None)) is not None:
-        context.load_verify_locations(running_azure.environment()["SSL_CERT_FILE"])
+@pytest.fixture(autouse=True, scope="package")
+def aiohttp_trusts_the_offline_azure(running_azure: OfflineAzure) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        let_aiohttp_trust(running_azure, monkeypatch)
+        yield
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import (
     Application,
     Delay,
-    FederatedIdentityCredential,
     ManagedIdentity,
     OfflineAzure,
     Refuse,
@@ -87,11 +86,9 @@ def test_processes_that_start_together_make_one_exchange(
     assert len(workload.entra.exchanges) == 1
 
 
-def test_each_hop_of_a_chain_is_shared(workload: OfflineAzure, identity: ManagedIdentity, folder: Path) -> None:
-    application = Application(home_tenant_id=identity.tenant_id)
-    issuer = f"https://login.microsoftonline.com/{identity.tenant_id}/v2.0"
-    application.add_credential(FederatedIdentityCredential("airflow", issuer, identity.principal_id))
-    workload.entra.register(application)
+def test_each_hop_of_a_chain_is_shared(
+    workload: OfflineAzure, identity: ManagedIdentity, application: Application, folder: Path
+) -> None:
     first, second = [identity.client_id, identity.tenant_id], [application.client_id, application.tenant_id]
     made = []
     for hops in ([*first, *second], [*first, *second], first):

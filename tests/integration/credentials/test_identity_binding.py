@@ -28,8 +28,6 @@ from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import (
     Application,
     Certificates,
-    FederatedIdentityCredential,
-    ManagedIdentity,
     OfflineAzure,
 )
 from airflow_azure_wi.testing.certificates import ServerCertificate
@@ -58,7 +56,6 @@ class Proxy:
     paths: list[str] = field(default_factory=list)
 
     def running(self, directory: str) -> HttpsServer:
-        (self.directory / directory).mkdir()
         app = Starlette(routes=[Route("/proxy/{path:path}", self._forward, methods=["POST"])])
         return HttpsServer(app, cluster_certificate(self.directory / directory, self.ca_file))
 
@@ -98,12 +95,8 @@ def test_both_kinds_go_through_the_proxy(running: HttpsServer, proxy: Proxy, who
 
 
 def test_only_the_first_hop_of_a_chain_goes_through_the_proxy(
-    running: HttpsServer, proxy: Proxy, who: WorkloadIdentity, identity: ManagedIdentity
+    running: HttpsServer, proxy: Proxy, who: WorkloadIdentity, application: Application
 ) -> None:
-    application = Application(home_tenant_id=identity.tenant_id)
-    issuer = f"https://login.microsoftonline.com/{identity.tenant_id}/v2.0"
-    application.add_credential(FederatedIdentityCredential("airflow", issuer, identity.principal_id))
-    proxy.azure.entra.register(application)
     chained = WorkloadIdentity(application.client_id, application.tenant_id, via=who)
     assert credential_for(chained, bound(), used_by=USER).get_token(STORAGE).token
     assert proxy.paths == [f"/proxy/{who.tenant_id}/oauth2/v2.0/token"]
@@ -118,7 +111,6 @@ def test_a_new_authority_in_the_file_is_trusted_at_the_next_exchange(
 ) -> None:
     credential = credential_for(who, bound(), used_by=USER)
     credential.get_token(STORAGE)
-    (proxy.directory / "second").mkdir()
     rotated = cluster_certificate(proxy.directory / "second", proxy.ca_file)
     running._server.config.ssl.load_cert_chain(rotated.certificate_file, rotated.key_file)
     credential.get_token(VAULT)

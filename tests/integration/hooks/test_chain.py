@@ -17,18 +17,10 @@ from airflow_azure_wi.doctor import Status, text
 from airflow_azure_wi.errors import ClientError, IdentityError, TokenExchangeError
 from airflow_azure_wi.federated_token import unverified_claims
 from airflow_azure_wi.testing import Application, FederatedIdentityCredential, ManagedIdentity, OfflineAzure
+from tests.integration.conftest import trust_of
 
 STORAGE = "https://storage.azure.com/.default"
 FOR_THE_NEXT = "api://AzureADTokenExchange/.default"
-
-
-@pytest.fixture
-def application(azure: OfflineAzure, identity: ManagedIdentity) -> Application:
-    """An application that is registered where the managed identity is, trusts it, and is known in another tenant."""
-    application = Application(home_tenant_id=identity.tenant_id, name="reader")
-    application.add_credential(trust_of(identity))
-    azure.entra.register(application)
-    return application
 
 
 @pytest.fixture
@@ -42,11 +34,6 @@ def connect(
         return AzureWorkloadIdentityHook("azure_wi", **options)
 
     return connect
-
-
-def trust_of(identity: ManagedIdentity) -> FederatedIdentityCredential:
-    issuer = f"https://login.microsoftonline.com/{identity.tenant_id}/v2.0"
-    return FederatedIdentityCredential("airflow", issuer, identity.principal_id)
 
 
 def entry(application: Application) -> dict[str, str]:
