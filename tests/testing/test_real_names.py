@@ -1,6 +1,6 @@
 """The offline Azure under the names of the real one, as a workload's clients see it."""
 
-import asyncio
+import socket
 import threading
 from pathlib import Path
 from uuid import uuid4
@@ -106,13 +106,14 @@ def test_an_application_answers_for_other_hosts(tmp_path: Path, monkeypatch: pyt
     assert not {thread for thread in set(threading.enumerate()) - before if "offline-azure" in thread.name}
 
 
-def test_a_client_that_is_still_connected_does_not_keep_it_from_ending(tmp_path: Path) -> None:
-    async def half_a_request(azure: OfflineAzure) -> asyncio.StreamWriter:
-        port = int(azure.environment()["HTTPS_PROXY"].rpartition(":")[2])
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"CONNECT acct.blob")
-        await writer.drain()
-        return writer
-
+@pytest.mark.parametrize("sent", [b"CONNECT acct.blob", b"CONNECT login.microsoftonline.com:443 HTTP/1.1\r\n\r\n"])
+def test_a_client_that_is_still_connected_does_not_keep_it_from_ending(tmp_path: Path, sent: bytes) -> None:
+    before = set(threading.enumerate())
     with OfflineAzure(tmp_path / "azure", with_storage=False) as azure:
-        asyncio.run(half_a_request(azure))
+        port = int(azure.environment()["HTTPS_PROXY"].rpartition(":")[2])
+        client = socket.create_connection(("127.0.0.1", port))
+        client.sendall(sent)
+        if sent.endswith(b"\r\n\r\n"):
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    with client:
+        assert not {thread.name for thread in set(threading.enumerate()) - before if "proxy" in thread.name}
