@@ -56,13 +56,11 @@ def problem_of_id(connection_id: str, output_format: str) -> str | None:
 
 def extra_of(identity: WorkloadIdentity) -> dict[str, Any]:
     """Return the extra of a connection for an identity."""
-    extra: dict[str, Any] = _ids(identity.origin)
+    extra: dict[str, Any] = _ids(identity)
     if identity.subscription_id:
         extra["subscriptionId"] = identity.subscription_id
     if identity.cloud != PUBLIC:
         extra["cloud_environment"] = identity.cloud.name
-    if applications := identity.hops[1:]:
-        extra["chain"] = [_ids(application) for application in applications]
     return extra
 
 
@@ -78,11 +76,7 @@ def as_json(identity: WorkloadIdentity, connection_id: str) -> str:
 
 def as_uri(identity: WorkloadIdentity, connection_id: str) -> str:
     """Return the connection's URI, as ``airflow connections get`` shows it."""
-    extra = extra_of(identity)
-    if "chain" in extra:
-        # What holds more than texts is one text to Airflow.
-        extra = {"__extra__": json.dumps(extra)}
-    return f"{CONNECTION_TYPE.replace('_', '-')}:///?{urlencode(extra)}\n"
+    return f"{CONNECTION_TYPE.replace('_', '-')}:///?{urlencode(extra_of(identity))}\n"
 
 
 def as_cli(identity: WorkloadIdentity, connection_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from airflow_azure_wi.clouds import Cloud
 from airflow_azure_wi.errors import DeploymentError
 from airflow_azure_wi.https_urls import split_https_url
+from airflow_azure_wi.redaction import holds_secret, quoted
 
 CONFIG_SECTION = "azure_workload_identity"
 
@@ -95,12 +96,20 @@ class Deployment:
 
 
 def _token_file(environment: Mapping[str, str], configured: str, problems: list[str]) -> tuple[str, str]:
-    if from_environment := environment.get("AZURE_FEDERATED_TOKEN_FILE", "").strip():
-        if _looks_like_a_token(from_environment):
-            problems.append(_misplaced_token("AZURE_FEDERATED_TOKEN_FILE", "the path of the file that holds it"))
-        return from_environment, "the environment variable AZURE_FEDERATED_TOKEN_FILE"
-    if configured.strip():
-        return configured.strip(), f"{_option('federated_token_file')} of Airflow's configuration"
+    for path, named_by in (
+        (
+            environment.get("AZURE_FEDERATED_TOKEN_FILE", "").strip(),
+            "the environment variable AZURE_FEDERATED_TOKEN_FILE",
+        ),
+        (configured.strip(), f"{_option('federated_token_file')} of Airflow's configuration"),
+    ):
+        if path and holds_secret(path):
+            problems.append(
+                f"{named_by[0].upper()}{named_by[1:]} is {quoted(path)}, expected the path of the file that holds the "
+                "federated token. Correct it in the deployment."
+            )
+        if path:
+            return path, named_by
     return STANDARD_TOKEN_FILE, "the standard path of the AKS webhook, as AZURE_FEDERATED_TOKEN_FILE is not set"
 
 
@@ -108,46 +117,27 @@ def _authority_host(value: str, problems: list[str]) -> str | None:
     value = value.strip()
     if not value:
         return None
-    if _looks_like_a_token(value):
-        problems.append(_misplaced_token("AZURE_AUTHORITY_HOST", "an https URL"))
-        return None
-    url = value if "://" in value else f"https://{value}"
-    if not _is_https_host(url):
-        problems.append(
-            f"The environment variable AZURE_AUTHORITY_HOST is {value!r}, expected an https URL of a host such as "
-            "https://login.microsoftonline.com/. Correct it in the deployment, or unset it to use the authority host "
-            "of the connection's cloud."
-        )
-    return url.rstrip("/")
-
-
-def _looks_like_a_token(value: str) -> bool:
-    return value.startswith("eyJ")
-
-
-def _misplaced_token(variable: str, expected: str) -> str:
-    """Return what is said instead of showing a token as a path or a host."""
-    return (
-        f"The environment variable {variable} holds something that looks like a token (not shown), expected "
-        f"{expected}. Correct it in the deployment."
-    )
-
-
-def _is_https_host(url: str) -> bool:
+    url = (value if "://" in value else f"https://{value}").rstrip("/")
     parts = split_https_url(url)
-    return parts is not None and not parts.query and not parts.fragment
+    if parts is None or parts.path or parts.query or parts.fragment or holds_secret(value):
+        problems.append(
+            f"The environment variable AZURE_AUTHORITY_HOST is {quoted(value)}, expected an https URL of a host such "
+            "as https://login.microsoftonline.com/, without a tenant or another path. Correct it in the deployment, or "
+            "unset it to use the authority host of the connection's cloud."
+        )
+    return url
 
 
 def _token_cache_folder(options: Options, problems: list[str]) -> Path | None:
     kind, folder = options.token_cache.strip().lower(), options.token_cache_folder.strip()
     if kind not in {"", "memory", "disk"}:
-        problems.append(f"{_option('token_cache')} is {options.token_cache!r}, expected memory or disk.")
+        problems.append(f"{_option('token_cache')} is {quoted(options.token_cache)}, expected memory or disk.")
     if kind != "disk":
         return None
     if not Path(folder).is_absolute():
         problems.append(
-            f"{_option('token_cache_folder')} is {folder!r}, expected the absolute path of a folder in memory, such "
-            f"as /run/airflow-azure-wi, because {_option('token_cache')} is disk."
+            f"{_option('token_cache_folder')} is {quoted(folder)}, expected the absolute path of a folder in memory, "
+            f"such as /run/airflow-azure-wi, because {_option('token_cache')} is disk."
         )
     return Path(folder)
 
@@ -155,7 +145,7 @@ def _token_cache_folder(options: Options, problems: list[str]) -> Path | None:
 def _identity_binding(value: str, problems: list[str]) -> bool:
     word = value.strip().lower()
     if word not in {"", "true", "false", "1", "0", "t", "f"}:
-        problems.append(f"{_option('identity_binding')} is {value!r}, expected True or False.")
+        problems.append(f"{_option('identity_binding')} is {quoted(value)}, expected True or False.")
     return word in {"true", "1", "t"}
 
 
@@ -163,8 +153,8 @@ def _development_credential(value: str, problems: list[str]) -> str | None:
     word = value.strip().lower()
     if word and word not in DEVELOPMENT_CREDENTIALS:
         problems.append(
-            f"{DEVELOPMENT_OPTION} is {value!r}, expected one of {', '.join(DEVELOPMENT_CREDENTIALS)}, or nothing "
-            "where workloads run."
+            f"{DEVELOPMENT_OPTION} is {quoted(value)}, expected one of {', '.join(DEVELOPMENT_CREDENTIALS)}, or "
+            "nothing where workloads run."
         )
     return word or None
 

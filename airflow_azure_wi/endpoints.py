@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from airflow_azure_wi.errors import EndpointError
 from airflow_azure_wi.https_urls import split_https_url
+from airflow_azure_wi.redaction import quoted
 
 _ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -35,7 +36,7 @@ class Endpoint:
         """
         if not _is_https_url(text):
             raise EndpointError(
-                f"The endpoint {_shown(text)} cannot be used: {_EXPECTED}. A port and a path may follow the host; a "
+                f"The endpoint {quoted(text)} cannot be used: {_EXPECTED}. A port and a path may follow the host; a "
                 "user, a query or a fragment may not."
             )
         return cls(text.rstrip("/"))
@@ -69,7 +70,7 @@ def at(conn_id: str, endpoint: str) -> str:
     """
     if not isinstance(conn_id, str) or not conn_id.strip() or "@" in conn_id:
         raise EndpointError(
-            f"The connection id {_shown(conn_id)} cannot be used at an endpoint: expected the id of an "
+            f"The connection id {quoted(conn_id)} cannot be used at an endpoint: expected the id of an "
             "azure_workload_identity connection, without an endpoint of its own."
         )
     return f"{conn_id}@{Endpoint.of(endpoint).url}"
@@ -96,11 +97,3 @@ def _is_https_url(text: str) -> bool:
         and _HOSTNAME.fullmatch(parts.hostname or "") is not None
         and _PATH.fullmatch(parts.path) is not None
     )
-
-
-def _shown(value: object) -> str:
-    """Show a value as found, without what may be a password or a signature in it."""
-    text = str(value)
-    without_user = re.sub(r"//[^/]*@", "//...@", text)
-    without_query = re.sub(r"\?.*", "?...", without_user, flags=re.DOTALL)
-    return repr(without_query[:200])

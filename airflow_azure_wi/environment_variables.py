@@ -17,8 +17,6 @@ def variables_for(identity: WorkloadIdentity, deployment: Deployment) -> dict[st
     """Return the variables by which other processes sign in as an identity.
 
     Where a developer signs in instead, they are those by which azure-identity does the same.
-
-    :param identity: not one of a chain, for which no tool has variables.
     """
     shared = _set(
         AZURE_TENANT_ID=identity.tenant_id,

@@ -127,17 +127,10 @@ EXPLANATIONS = {
         cause="Microsoft Entra ID could not fetch the keys of the federated token's issuer.",
         mend=_ISSUER_KEYS,
     ),
-    "AADSTS700222": Explanation(
-        cause="The client assertion is the access token of an application. Of its own tokens, Entra accepts only those "
-        "of managed identities.",
-        mend="Let the chain end with one application: the managed identity's token goes to that application, and no "
-        "further. Give this application the rights of the next, or let the next one trust the managed identity itself.",
-    ),
-    "AADSTS700236": Explanation(
-        cause="The application is registered in another tenant than the managed identity whose token it was given.",
-        mend="Register the application, as one for several tenants and with its federated identity credential, in the "
-        "tenant of the managed identity; in the other tenant it only needs a service principal "
-        "(`az ad sp create --id CLIENT_ID`, signed in there).",
+    "AADSTS700231": Explanation(
+        cause="The client assertion is an access token that was itself got through a federated identity credential.",
+        mend="Present the workload's own federated token: give the application a federated identity credential for the "
+        "service account (`airflow-azure-wi link --application`).",
     ),
     "AADSTS700024": Explanation(
         cause="The federated token is outside its validity period.",

@@ -1,21 +1,18 @@
-"""Who: the managed identity that a connection names, and the applications that it may go on to sign in as."""
+"""Who: the managed identity or application that a connection names."""
 
-import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_azure_wi.clouds import CLOUDS, PUBLIC, Cloud
 from airflow_azure_wi.errors import IdentityError
+from airflow_azure_wi.redaction import quoted
 
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _DOMAIN = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _SUBSCRIPTION_OF_RESOURCE = re.compile(r"/subscriptions/([^/]*)(?:/|$)", re.IGNORECASE)
-
-_LONGEST_VALUE_SHOWN = 80
-_LONGEST_CHAIN = 5
 
 
 @dataclass(frozen=True)
@@ -26,25 +23,12 @@ class WorkloadIdentity:
     :param tenant_id: the tenant, a GUID or a domain name, in lower case.
     :param subscription_id: the subscription for clients that want one, a GUID in lower case.
     :param cloud: the Azure cloud of the tenant.
-    :param via: whose access token is the client assertion with which this one signs in; None where it is the federated
-        token itself.
     """
 
     client_id: str
     tenant_id: str
     subscription_id: str | None = None
     cloud: Cloud = PUBLIC
-    via: "WorkloadIdentity | None" = None
-
-    @property
-    def hops(self) -> "tuple[WorkloadIdentity, ...]":
-        """The identities that are signed in as, one with the token of the other, up to this one."""
-        return (*(self.via.hops if self.via else ()), self)
-
-    @property
-    def origin(self) -> "WorkloadIdentity":
-        """The managed identity that the federated token is for."""
-        return self.hops[0]
 
     @classmethod
     def from_extra(
@@ -54,7 +38,6 @@ class WorkloadIdentity:
         source: str,
         environment: Mapping[str, str],
         login: str | None = None,
-        chain: Sequence[Mapping[str, Any]] | None = None,
     ) -> "WorkloadIdentity":
         """Parse the extra of an Airflow connection, or what ``az identity create`` or ``show`` prints.
 
@@ -62,7 +45,6 @@ class WorkloadIdentity:
         :param source: what is parsed, as messages shall name it, such as ``connection 'azure_wi'``.
         :param environment: AZURE_CLIENT_ID and AZURE_TENANT_ID are taken from here where the extra has none.
         :param login: the connection's login, where stock connections keep a client id.
-        :param chain: the applications to go on to, instead of those in the extra's ``chain``.
         :raises IdentityError: names everything that is missing, malformed or contradictory, all at once.
         """
         fields, problems = _fields_of(extra)
@@ -71,13 +53,9 @@ class WorkloadIdentity:
         tenant_id = reader.read(_TENANT_ID, [_variable(environment, "AZURE_TENANT_ID")])
         subscription_id = reader.read(_SUBSCRIPTION_ID, [])
         cloud = reader.read(_CLOUD, [])
-        applications = list(_applications(fields.get("chain") if chain is None else chain, problems))
         if problems or client_id is None or tenant_id is None:
             raise IdentityError(source, problems)
-        identity = cls(client_id, tenant_id, cloud=CLOUDS[cloud] if cloud else PUBLIC)
-        for application in applications:
-            identity = cls(*application, cloud=identity.cloud, via=identity)
-        return replace(identity, subscription_id=subscription_id)
+        return cls(client_id, tenant_id, subscription_id, CLOUDS[cloud] if cloud else PUBLIC)
 
 
 @dataclass(frozen=True)
@@ -131,20 +109,6 @@ _CLOUD = _Field(
 )
 
 
-_APPLICATION_CLIENT_ID = replace(
-    _CLIENT_ID,
-    names=("clientId", "client_id"),
-    expected="a GUID such as 6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10 (`appId` in the output of `az ad app show`)",
-    missing="clientId is missing: enter the client id of the application (`appId` in the output of `az ad app show`)",
-)
-_APPLICATION_TENANT_ID = replace(
-    _TENANT_ID,
-    names=("tenantId", "tenant_id"),
-    expected="a GUID such as 72f988bf-86f1-41af-91ab-2d7cd011db47 or a domain name such as contoso.onmicrosoft.com",
-    missing="tenantId is missing: enter the tenant in which the application signs in",
-)
-
-
 class _Reader:
     """Reads fields one after the other and collects what is wrong with all of them."""
 
@@ -181,43 +145,8 @@ class _Reader:
     def _normalized(self, name: str, value: Any, field: _Field) -> str | None:
         normalized = field.normalize(value.strip()) if isinstance(value, str) else None
         if normalized is None:
-            self._problems.append(f"{name} is {_shown(value)}, expected {field.expected}")
+            self._problems.append(f"{name} is {quoted(value)}, expected {field.expected}")
         return normalized
-
-
-def _applications(chain: Any, problems: list[str]) -> Iterator[tuple[str, str]]:
-    """Return the client id and the tenant of each application of a chain, without those that are wrong."""
-    if _is_absent(chain):
-        return
-    if isinstance(chain, str):
-        # Where an extra can only hold texts, as in a connection's URI.
-        with contextlib.suppress(ValueError, RecursionError):
-            chain = json.loads(chain)
-    if not isinstance(chain, Sequence) or isinstance(chain, str) or len(chain) > _LONGEST_CHAIN:
-        found = f"{len(chain)} entries" if isinstance(chain, list | tuple) else _shown(chain)
-        problems.append(
-            f"chain is {found}, expected a list of up to {_LONGEST_CHAIN} objects with clientId and tenantId"
-        )
-        return
-    for number, entry in enumerate(chain):
-        wrong: list[str] = []
-        ids = _application(entry, wrong)
-        problems += [f"chain[{number}]: {problem}" for problem in wrong]
-        if ids is not None:
-            yield ids
-
-
-def _application(entry: Any, problems: list[str]) -> tuple[str, str] | None:
-    if not isinstance(entry, Mapping):
-        problems.append(f"it is {_shown(entry)}, expected an object with clientId and tenantId")
-        return None
-    # Whoever may edit connections chooses identities, and neither files nor hosts: not even seemingly.
-    known = {*_APPLICATION_CLIENT_ID.names, *_APPLICATION_TENANT_ID.names}
-    reader = _Reader(entry, problems)
-    client_id, tenant_id = reader.read(_APPLICATION_CLIENT_ID, []), reader.read(_APPLICATION_TENANT_ID, [])
-    if unknown := [name for name in entry if name not in known]:
-        problems.append(f"it has {', '.join(map(_shown, unknown))}, expected clientId and tenantId and nothing else")
-    return (client_id, tenant_id) if client_id and tenant_id else None
 
 
 def _fields_of(extra: Mapping[str, Any] | str | None) -> tuple[Mapping[str, Any], list[str]]:
@@ -229,7 +158,7 @@ def _fields_of(extra: Mapping[str, Any] | str | None) -> tuple[Mapping[str, Any]
         except (ValueError, RecursionError) as error:
             return {}, [f"extra is not JSON ({error}); expected an object with clientId and tenantId"]
     if not isinstance(extra, Mapping):
-        return {}, [f"extra is {_shown(extra)}, expected a JSON object with clientId and tenantId"]
+        return {}, [f"extra is {quoted(extra)}, expected a JSON object with clientId and tenantId"]
     return extra, []
 
 
@@ -239,15 +168,3 @@ def _variable(environment: Mapping[str, str], name: str) -> tuple[str, str | Non
 
 def _is_absent(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _shown(value: Any) -> str:
-    """Show a value as found, unless it is long or might be a token that was pasted into the wrong field."""
-    if isinstance(value, Mapping):
-        return "a JSON object"
-    if isinstance(value, list):
-        return "a JSON array"
-    text = str(value)
-    if text.lstrip().startswith("eyJ"):
-        return "something that looks like a token (not shown)"
-    return repr(value) if len(text) <= _LONGEST_VALUE_SHOWN else f"{text[:_LONGEST_VALUE_SHOWN]!r}..."

@@ -33,7 +33,7 @@ SCOPES = [f"https://{service}/.default" for service in SERVICES]
 
 def ours(client_id: str, folder: str = "") -> Any:
     """A credential of this package."""
-    from airflow_azure_wi.credentials import credential_for
+    from airflow_azure_wi.auth import credential_for
     from airflow_azure_wi.deployment import Deployment, Options
     from airflow_azure_wi.identity import WorkloadIdentity
 
@@ -60,7 +60,7 @@ def stock(client_id: str) -> Any:
 
 def ours_async(client_id: str) -> Any:
     """The asynchronous credential of this package."""
-    from airflow_azure_wi.credentials import async_credential_for
+    from airflow_azure_wi.auth import async_credential_for
     from airflow_azure_wi.deployment import Deployment
     from airflow_azure_wi.identity import WorkloadIdentity
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jwt
 
-from airflow_azure_wi.credentials import async_credential_for, credential_for
+from airflow_azure_wi.auth import async_credential_for, credential_for
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import OfflineAzure

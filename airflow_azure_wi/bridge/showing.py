@@ -30,7 +30,7 @@ def shown(connection: Any, reader: type[Any], endpoint: Endpoint | None) -> Any:
     sign_in = SignIn(identity, name)
     fields = {
         # Neither is an identity's: with a secret, stock hooks would sign in as somebody else.
-        "login": None if _is_client_id(connection.login, identity.origin) else connection.login,
+        "login": None if _is_client_id(connection.login, identity) else connection.login,
         "password": None,
         "host": connection.host,
         "schema": connection.schema,

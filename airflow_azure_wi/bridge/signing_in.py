@@ -38,14 +38,14 @@ class SignIn:
 
     def credential(self) -> "WorkloadIdentityCredential":
         """Return the credential that everyone in this process shares."""
-        from airflow_azure_wi.credentials import credential_for
+        from airflow_azure_wi.auth import credential_for
         from airflow_azure_wi.hooks.configuration import deployment
 
         return credential_for(self.identity, deployment(), used_by=self.name)
 
     def async_credential(self) -> "AsyncWorkloadIdentityCredential":
         """Return its twin for asynchronous clients."""
-        from airflow_azure_wi.credentials import async_credential_for
+        from airflow_azure_wi.auth import async_credential_for
         from airflow_azure_wi.hooks.configuration import deployment
 
         return async_credential_for(self.identity, deployment(), used_by=self.name)

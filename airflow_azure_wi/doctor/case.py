@@ -1,7 +1,7 @@
 """What is examined: who shall sign in, as far as that is known, and where."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,18 +47,14 @@ class Case:
         login: str | None = None,
         options: Options | None = None,
         resource: IdentityResource | None = None,
-        chain: Sequence[Mapping[str, Any]] | None = None,
     ) -> "Case":
         """Gather a case from a connection's extra and an environment. What is wrong with them is part of the case.
 
         :param options: Airflow's options, or None to take those that the environment sets.
-        :param chain: the applications to go on to, instead of those in the extra.
         """
         identity, identity_problem = None, None
         try:
-            identity = WorkloadIdentity.from_extra(
-                extra, source=about, environment=environment, login=login, chain=chain
-            )
+            identity = WorkloadIdentity.from_extra(extra, source=about, environment=environment, login=login)
         except IdentityError as error:
             identity_problem = str(error)
         where, authority = dict(environment), {_AUTHORITY_HOST: environment.get(_AUTHORITY_HOST, "")}

@@ -29,7 +29,7 @@ def check_exchange(
     case: Case, token: FederatedToken | None, scope: str, *, name: str = "token exchange"
 ) -> tuple[Result, "AccessTokenInfo | None"]:
     """Exchange the federated token for an access token, always anew; or let the developer sign in, where that is so."""
-    from airflow_azure_wi.credentials import exchange_now
+    from airflow_azure_wi.auth import exchange_now
 
     if case.identity is None:
         return Result(name, Status.SKIPPED, "it is not known who shall sign in"), None
@@ -122,7 +122,7 @@ def _mend(case: Case, token: FederatedToken) -> tuple[str, ...]:
     if case.identity is None or any(problems_of_credential(credential)):
         return ()
     if case.resource is None:
-        return (commands.create_for_client(case.identity.origin.client_id, credential),)
+        return (commands.create_for_client(case.identity.client_id, credential),)
     return (shlex.join(commands.create(case.resource, credential)),)
 
 

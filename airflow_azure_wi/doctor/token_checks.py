@@ -31,8 +31,7 @@ def check_identity(case: Case) -> Result:
         return Result("identity", Status.FAILED, case.identity_problem or "unknown")
     who = case.identity
     subscription = f", subscription {who.subscription_id}" if who.subscription_id else ""
-    ids = ", and through it ".join(f"client id {hop.client_id}, tenant {hop.tenant_id}" for hop in who.hops)
-    found = f"{ids}{subscription}, {who.cloud.name} (from {case.about})"
+    found = f"client id {who.client_id}, tenant {who.tenant_id}{subscription}, {who.cloud.name} (from {case.about})"
     return Result("identity", Status.OK, found)
 
 
@@ -45,7 +44,7 @@ def check_environment(case: Case) -> Result:
     if mismatch := _mismatch_of_clouds(case):
         return Result("environment", Status.WARNING, f"{found}; {mismatch[0]}", mismatch[1])
     own = values["AZURE_CLIENT_ID"].lower()
-    if case.identity and own and own != case.identity.origin.client_id:
+    if case.identity and own and own != case.identity.client_id:
         return Result(
             "environment",
             Status.OK,

@@ -1,7 +1,7 @@
 """The hook: one Airflow connection, and every Azure SDK client, token and tool that works through it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_azure_wi import airflow_compat, provider
@@ -32,8 +32,6 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
     :param conn_id: the id of an ``azure_workload_identity`` connection; a stock ``azure`` connection that names a
         managed identity works too.
     :param sdk_client: the class of Azure SDK client that :meth:`get_conn` returns, instead of the credential.
-    :param chain: the applications to go on to, each with ``clientId`` and ``tenantId``, which each trust the identity
-        before it; instead of the connection's own ``chain``.
     """
 
     conn_name_attr = "conn_id"
@@ -46,13 +44,11 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         conn_id: str = default_conn_name,
         *,
         sdk_client: type[Any] | None = None,
-        chain: Sequence[Mapping[str, str]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
         self.sdk_client = sdk_client
-        self.chain = chain
         self._identity: WorkloadIdentity | None = None
 
     @classmethod
@@ -86,7 +82,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :raises IdentityError: if the connection does not describe a workload identity.
         :raises DeploymentError: if what the deployment says cannot be used.
         """
-        from airflow_azure_wi.credentials import credential_for
+        from airflow_azure_wi.auth import credential_for
         from airflow_azure_wi.hooks.configuration import deployment
 
         return credential_for(self.get_identity(), deployment(), used_by=self._name())
@@ -96,7 +92,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         In a trigger or an asynchronous task, ``await`` :meth:`aget_credential` instead.
         """
-        from airflow_azure_wi.credentials import async_credential_for
+        from airflow_azure_wi.auth import async_credential_for
         from airflow_azure_wi.hooks.configuration import deployment
 
         return async_credential_for(self.get_identity(), deployment(), used_by=self._name())
@@ -162,20 +158,11 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         language, of azcopy, and of Terraform's azurerm. Where a developer signs in instead
         (``development_credential``), they say which of azure-identity's credentials is used, and neither a client id
         nor a file.
-
-        :raises ClientError: if the connection has a chain, for which there are no such variables.
         """
         from airflow_azure_wi.environment_variables import variables_for
-        from airflow_azure_wi.errors import ClientError
         from airflow_azure_wi.hooks.configuration import deployment
 
-        identity, here = self.get_identity(), deployment()
-        if identity.via is not None and here.development_credential_in_use() is None:
-            raise ClientError(
-                f"{self._name()} signs in through a chain, and there are no environment variables for one. Use "
-                "get_client() or get_token() in this process, or a connection to an identity that needs no chain."
-            )
-        return variables_for(identity, here)
+        return variables_for(self.get_identity(), deployment())
 
     def storage_options(self, account: str) -> dict[str, Any]:
         """Return what fsspec and adlfs take to open a storage account, as pandas' and Dask's ``storage_options`` too.
@@ -242,7 +229,6 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             login=connection.login,
             source=self._name(),
             environment=os.environ,
-            chain=self.chain,
         )
 
     def _case_of(self, connection: Any) -> "Case":
@@ -255,7 +241,6 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             login=connection.login,
             environment=os.environ,
             options=options(),
-            chain=self.chain,
         )
 
     def _name(self) -> str:

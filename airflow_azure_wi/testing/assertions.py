@@ -17,8 +17,10 @@ from airflow_azure_wi.testing.refusals import Refusal
 
 _FETCH_SECONDS = 5.0
 
-# The resource id of a managed identity; the tokens of an application have none.
-MANAGED_IDENTITY_CLAIM = "xms_mirid"
+# How the application authenticated that got an access token, and what this claim says where it was by an assertion:
+# https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference#payload-claims
+AUTHENTICATED_BY = "azpacr"
+BY_ASSERTION, BY_SECRET = "2", "1"
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,10 @@ def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) 
     if is_entras_own and assertion.issuer != entra_issuer(identity.registered_in):
         raise Refusal("AADSTS700236", assertion.details())
     _verify_signature(assertion, keys)
-    # Of its own tokens, Entra takes only those of managed identities.
-    if is_entras_own and MANAGED_IDENTITY_CLAIM not in assertion.claims:
-        raise Refusal("AADSTS700222", assertion.details())
+    if is_entras_own:
+        # https://github.com/Azure/azure-workload-identity/issues/1363, https://github.com/Azure/azure-sdk-for-net/issues/49212
+        was_federated = assertion.claims.get(AUTHENTICATED_BY) == BY_ASSERTION
+        raise Refusal("AADSTS700231" if was_federated else "AADSTS700222", assertion.details())
     _verify_times(assertion)
 
 

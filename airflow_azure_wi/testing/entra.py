@@ -19,10 +19,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from airflow_azure_wi.clouds import CLOUDS
-from airflow_azure_wi.testing.assertions import MANAGED_IDENTITY_CLAIM, Assertion, IssuerKeys, entra_issuer, validate
+from airflow_azure_wi.testing.assertions import (
+    AUTHENTICATED_BY,
+    BY_ASSERTION,
+    BY_SECRET,
+    Assertion,
+    IssuerKeys,
+    entra_issuer,
+    validate,
+)
 from airflow_azure_wi.testing.certificates import AUTHORITY_HOSTS, Certificates
 from airflow_azure_wi.testing.faults import CloseConnection, Delay, Fault, Hang, Refuse, Status
-from airflow_azure_wi.testing.identities import Application, ManagedIdentity
+from airflow_azure_wi.testing.identities import ManagedIdentity
 from airflow_azure_wi.testing.refusals import Refusal
 from airflow_azure_wi.testing.resources import is_known_resource
 from airflow_azure_wi.testing.server import HttpsServer
@@ -34,7 +42,7 @@ _DEFAULT = "/.default"
 # MSAL for Go adds them to the scope of each request. An application alone is given nothing for them.
 _OF_OPENID_CONNECT = ("openid", "offline_access", "profile")
 
-# Its tokens, which applications trust as client assertions, are of the second version.
+# Access tokens for it are of the second version.
 _TOKEN_EXCHANGE = frozenset(cloud.token_exchange_audience for cloud in CLOUDS.values())
 
 # Entra tells clients to refresh a token that lives this long or longer at half its life.
@@ -231,7 +239,7 @@ class SimulatedEntra:
         resource = request.scope.removesuffix(_DEFAULT)
         if not self._is_known_resource(resource):
             raise Refusal("AADSTS500011", request.details())
-        return self._token_response(identity, resource)
+        return self._token_response(identity, resource, is_by_assertion="client_assertion" in request.form)
 
     def _identity(self, request: _TokenRequest) -> ManagedIdentity:
         with self._lock:
@@ -258,7 +266,7 @@ class SimulatedEntra:
             registered = resource.removesuffix("/").lower() in self._resources
         return registered or is_known_resource(resource)
 
-    def _token_response(self, identity: ManagedIdentity, resource: str) -> dict[str, Any]:
+    def _token_response(self, identity: ManagedIdentity, resource: str, *, is_by_assertion: bool) -> dict[str, Any]:
         now = int(time.time())
         claims = {
             "aud": resource,
@@ -275,8 +283,7 @@ class SimulatedEntra:
         }
         if resource in _TOKEN_EXCHANGE:
             claims |= {"iss": entra_issuer(identity.tenant_id), "azp": claims.pop("appid"), "ver": "2.0"}
-            if not isinstance(identity, Application):
-                claims[MANAGED_IDENTITY_CLAIM] = identity.resource_id
+            claims[AUTHENTICATED_BY] = BY_ASSERTION if is_by_assertion else BY_SECRET
         response = {
             "token_type": "Bearer",
             "expires_in": self._lifetime,

@@ -72,6 +72,10 @@ _KINDS = {
         "invalid_request",
         "Entra ID-issued tokens may not be used for federated identity flows.",
     ),
+    "AADSTS700231": (
+        "invalid_client",
+        "Token obtained using another federated identity credential may not be used as federated identity credential.",
+    ),
     "AADSTS700236": (
         "invalid_client",
         "Entra ID tokens issued by issuer '{issuer}' may not be used for federated identity credential flows for "

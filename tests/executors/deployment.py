@@ -27,8 +27,8 @@ RUN_SECONDS = 900
 PRELOAD = """
 import airflow.sdk.execution_time.task_runner
 import azure.identity
-import airflow_azure_wi.credentials._disk
-import airflow_azure_wi.credentials._exchange
+import airflow_azure_wi.auth.disk_cache
+import airflow_azure_wi.auth.exchange
 """
 
 

@@ -32,12 +32,12 @@ def test_the_ground_floor_loads_neither_airflow_nor_azure(room: str) -> None:
 
 
 def test_the_credentials_load_azure_only_when_one_is_built() -> None:
-    assert heavy(modules_after("import airflow_azure_wi.credentials")) == []
+    assert heavy(modules_after("import airflow_azure_wi.auth")) == []
 
 
 def test_a_synchronous_credential_does_not_load_the_asynchronous_half() -> None:
     modules = modules_after("""
-from airflow_azure_wi.credentials import credential_for
+from airflow_azure_wi.auth import credential_for
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 credential_for(WorkloadIdentity("client", "tenant"), Deployment.of({}), used_by="a test")

@@ -300,8 +300,8 @@ class TestTheAssertion:
         assert request_token(client_assertion=token).json()["error_codes"] == [50027]
 
 
-class TestTheTokenOfAnotherIdentity:
-    """Applications trust managed identities of their own tenant, by tokens that Entra itself signed."""
+class TestATokenThatEntraGave:
+    """https://github.com/Azure/azure-workload-identity/issues/1363."""
 
     @pytest.fixture
     def application(self, azure: OfflineAzure, identity: ManagedIdentity) -> Application:
@@ -311,10 +311,26 @@ class TestTheTokenOfAnotherIdentity:
         azure.entra.register(application)
         return application
 
-    def test_of_entra(self, request_token: RequestToken, application: Application) -> None:
+    def test_for_a_federated_token(self, request_token: RequestToken, application: Application) -> None:
         token = request_token(scope="api://AzureADTokenExchange/.default").json()["access_token"]
         response = request_token(tenant=application.tenant_id, client_id=application.client_id, client_assertion=token)
-        assert response.status_code == 200
+        assert_refused(response, "AADSTS700231", "invalid_client", 401, "Token obtained using another federated")
+
+    def test_for_a_secret(
+        self, request_token: RequestToken, azure: OfflineAzure, identity: ManagedIdentity, application: Application
+    ) -> None:
+        other = Application(tenant_id=identity.tenant_id, secret="a client secret")
+        azure.entra.register(other)
+        [trusted] = application.federated_credentials
+        application.add_credential(FederatedIdentityCredential("it", trusted.issuer, other.principal_id))
+        token = request_token(
+            client_id=other.client_id,
+            client_secret="a client secret",
+            client_assertion=None,
+            scope="api://AzureADTokenExchange/.default",
+        ).json()["access_token"]
+        response = request_token(tenant=application.tenant_id, client_id=application.client_id, client_assertion=token)
+        assert response.json()["error_codes"] == [700222]
 
     def test_for_another_audience(self, request_token: RequestToken, application: Application) -> None:
         token = request_token().json()["access_token"]

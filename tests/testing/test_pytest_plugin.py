@@ -42,7 +42,7 @@ def test_next_to_nothing_was_loaded_when_pytest_started(pytestconfig):
 
 
 def credential():
-    from airflow_azure_wi.credentials import credential_for
+    from airflow_azure_wi.auth import credential_for
     from airflow_azure_wi.deployment import Deployment
     from airflow_azure_wi.identity import WorkloadIdentity
 

@@ -100,9 +100,20 @@ def test_a_cache_on_disk_wants_an_absolute_folder(folder: str) -> None:
         Deployment.of({}, Options(token_cache="disk", token_cache_folder=folder))
 
 
-@pytest.mark.parametrize("variable", ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"])
-def test_a_token_in_the_wrong_place_is_not_repeated(variable: str) -> None:
-    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
-    with pytest.raises(DeploymentError, match=f"{variable} holds something that looks like a token") as caught:
-        Deployment.of({variable: token})
-    assert token not in str(caught.value)
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize("wrapped", [TOKEN, f"Bearer {TOKEN}", f'"{TOKEN}"', f"https://{TOKEN}"])
+@pytest.mark.parametrize("name", ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", *Options._fields])
+def test_a_token_in_the_wrong_place_is_not_repeated(name: str, wrapped: str) -> None:
+    variables = {name: wrapped} if name.startswith("AZURE_") else {}
+    options = {"token_cache": "disk"} | ({} if variables else {name: wrapped})
+    with pytest.raises(DeploymentError, match=f"{name}.* is something that looks like a token") as caught:
+        Deployment.of(variables, Options(**options))
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/72f988bf-86f1-41af-91ab-2d7cd011db47", "/common/", "/?x=1", "/#x"])
+def test_an_authority_host_has_no_path(path: str) -> None:
+    with pytest.raises(DeploymentError, match="without a tenant or another path"):
+        Deployment.of({"AZURE_AUTHORITY_HOST": f"https://login.microsoftonline.com{path}"})

@@ -161,7 +161,7 @@ known_names = st.sampled_from(
     [
         *("clientId", "client_id", "managed_identity_client_id"),
         *("tenantId", "tenant_id", "workload_identity_tenant_id"),
-        *("subscriptionId", "subscription_id", "id", "cloud_environment", "chain"),
+        *("subscriptionId", "subscription_id", "id", "cloud_environment"),
     ]
 )
 near_misses = st.sampled_from(
@@ -187,41 +187,3 @@ def test_any_text_gives_an_identity_or_the_one_error(text: str) -> None:
 
 APPLICATION, ELSEWHERE = "0a6c8c52-3b75-4f0f-9a08-3a2d0c1c7a11", "b2b1a2f0-52d7-4f52-8d3b-6f7c8e9d0a12"
 CHAIN = [{"clientId": APPLICATION, "tenantId": ELSEWHERE}]
-
-
-def test_a_chain_ends_in_who_signs_in() -> None:
-    identity = parse({"clientId": CLIENT, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION, "chain": CHAIN})
-    origin = WorkloadIdentity(CLIENT, TENANT)
-    assert identity == WorkloadIdentity(APPLICATION, ELSEWHERE, SUBSCRIPTION, via=origin)
-    assert identity.hops == (origin, identity)
-    assert identity.origin == origin
-    assert parse({"clientId": CLIENT, "tenantId": TENANT}).origin == origin
-
-
-@pytest.mark.parametrize("chain", [None, "", [], json.dumps(CHAIN)])
-def test_a_chain_may_be_absent_or_a_text(chain: Any) -> None:
-    identity = parse({"clientId": CLIENT, "tenantId": TENANT, "chain": chain})
-    assert len(identity.hops) == (2 if chain else 1)
-
-
-def test_the_environment_names_no_hop_of_a_chain() -> None:
-    extra = {"clientId": CLIENT, "tenantId": TENANT, "chain": [{}]}
-    problems = problems_of(extra, environment={"AZURE_CLIENT_ID": CLIENT, "AZURE_TENANT_ID": TENANT})
-    assert "chain[0]: clientId is missing" in problems
-    assert "chain[0]: tenantId is missing" in problems
-
-
-def test_what_is_wrong_with_a_chain_is_said_entry_by_entry() -> None:
-    entries = [*CHAIN, {"clientId": "me", "tenantId": ELSEWHERE}, "a text", {**CHAIN[0], "secret": "s"}]
-    problems = problems_of({"tenantId": TENANT, "chain": entries})
-    assert "clientId is missing" in problems
-    assert "chain[0]" not in problems
-    assert "chain[1]: clientId is 'me', expected a GUID" in problems
-    assert "chain[2]: it is 'a text', expected an object" in problems
-    assert "chain[3]: it has 'secret', expected clientId and tenantId and nothing else" in problems
-
-
-@pytest.mark.parametrize("chain", ["text", {"clientId": APPLICATION}, 7, CHAIN * 6])
-def test_a_chain_is_a_short_list(chain: Any) -> None:
-    expected = "expected a list of up to 5 objects with clientId and tenantId"
-    assert expected in problems_of({"clientId": CLIENT, "tenantId": TENANT, "chain": chain})

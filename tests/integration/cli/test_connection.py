@@ -20,9 +20,6 @@ US_GOVERNMENT = {
     "tenantId": "contoso.onmicrosoft.us",
     "cloud_environment": "AzureUSGovernment",
 }
-CHAIN = US_GOVERNMENT | {
-    "chain": [{"clientId": "0a6c8c52-3b75-4f0f-9a08-3a2d0c1c7a11", "tenantId": "fabrikam.onmicrosoft.us"}]
-}
 CONNECTION_ID = "azure_wi"
 
 
@@ -98,8 +95,8 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize(
     "printed_by_az",
-    [AZ.read_text(), json.dumps(US_GOVERNMENT), json.dumps(CHAIN)],
-    ids=["sample", "US Government", "a chain"],
+    [AZ.read_text(), json.dumps(US_GOVERNMENT)],
+    ids=["sample", "US Government"],
 )
 @pytest.mark.parametrize("output_format", READERS)
 def test_airflow_reads_the_same_identity_back(run: Run, tmp_path: Path, output_format: str, printed_by_az: str) -> None:

@@ -21,12 +21,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_azure_wi.credentials import _identity_binding, async_credential_for, credential_for
+from airflow_azure_wi.auth import _identity_binding, async_credential_for, credential_for
 from airflow_azure_wi.deployment import Deployment, Options
 from airflow_azure_wi.errors import DeploymentError, TokenExchangeError
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import (
-    Application,
     Certificates,
     OfflineAzure,
 )
@@ -92,18 +91,6 @@ def test_both_kinds_go_through_the_proxy(running: HttpsServer, proxy: Proxy, who
     asyncio.run(async_credential_for(who, bound(), used_by=USER).get_token(VAULT))
     assert proxy.paths == [f"/proxy/{who.tenant_id}/oauth2/v2.0/token"] * 2
     assert [exchange.error_code for exchange in proxy.azure.entra.exchanges] == [None, None]
-
-
-def test_only_the_first_hop_of_a_chain_goes_through_the_proxy(
-    running: HttpsServer, proxy: Proxy, who: WorkloadIdentity, application: Application
-) -> None:
-    chained = WorkloadIdentity(application.client_id, application.tenant_id, via=who)
-    assert credential_for(chained, bound(), used_by=USER).get_token(STORAGE).token
-    assert proxy.paths == [f"/proxy/{who.tenant_id}/oauth2/v2.0/token"]
-    assert [(exchange.client_id, exchange.error_code) for exchange in proxy.azure.entra.exchanges] == [
-        (who.client_id, None),
-        (application.client_id, None),
-    ]
 
 
 def test_a_new_authority_in_the_file_is_trusted_at_the_next_exchange(

@@ -19,9 +19,9 @@ from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdenti
 from azure.storage.blob import BlobServiceClient
 from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
 
-from airflow_azure_wi.credentials import async_credential_for, credential_for
-from airflow_azure_wi.credentials._async import AsyncSharedCredential
-from airflow_azure_wi.credentials._sync import SharedCredential
+from airflow_azure_wi.auth import async_credential_for, credential_for
+from airflow_azure_wi.auth.async_credential import AsyncSharedCredential
+from airflow_azure_wi.auth.credential import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import OfflineAzure
@@ -144,7 +144,7 @@ def test_one_credential_serves_event_loops_one_after_the_other(
 def test_nothing_is_left_open_at_exit(workload: OfflineAzure, who: WorkloadIdentity) -> None:
     script = f"""
 import asyncio, os
-from airflow_azure_wi.credentials import async_credential_for
+from airflow_azure_wi.auth import async_credential_for
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 who = WorkloadIdentity({who.client_id!r}, {who.tenant_id!r})

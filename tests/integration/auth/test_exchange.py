@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from airflow_azure_wi.credentials import _exchange, credential_for
-from airflow_azure_wi.credentials._sync import SharedCredential
+from airflow_azure_wi.auth import credential_for
+from airflow_azure_wi.auth import exchange as _exchange
+from airflow_azure_wi.auth.credential import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import EXPLANATIONS, FederatedTokenError, TokenExchangeError
 from airflow_azure_wi.federated_token import unverified_claims

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.credentials import _exchange, async_credential_for, credential_for
+from airflow_azure_wi.auth import async_credential_for, credential_for
+from airflow_azure_wi.auth import exchange as _exchange
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, WorkloadIdentityError
 from airflow_azure_wi.identity import WorkloadIdentity

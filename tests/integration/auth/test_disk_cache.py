@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.credentials import _disk, credential_for
-from airflow_azure_wi.credentials._sharing import TokenRequest
-from airflow_azure_wi.credentials._sync import SharedCredential
+from airflow_azure_wi.auth import credential_for
+from airflow_azure_wi.auth import disk_cache as _disk
+from airflow_azure_wi.auth.credential import SharedCredential
+from airflow_azure_wi.auth.token_cache import TokenRequest
 from airflow_azure_wi.deployment import Deployment, Options
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import (
-    Application,
     Delay,
-    ManagedIdentity,
     OfflineAzure,
     Refuse,
 )
@@ -29,14 +28,11 @@ PROCESSES = 20
 
 ASK = """
 import os, sys
-from airflow_azure_wi.credentials import credential_for
+from airflow_azure_wi.auth import credential_for
 from airflow_azure_wi.deployment import Deployment, Options
 from airflow_azure_wi.identity import WorkloadIdentity
-folder, *ids = sys.argv[1:]
-who = None
-while ids:
-    client_id, tenant_id, *ids = ids
-    who = WorkloadIdentity(client_id, tenant_id, via=who)
+folder, client_id, tenant_id = sys.argv[1:]
+who = WorkloadIdentity(client_id, tenant_id)
 deployment = Deployment.of(os.environ, Options(token_cache="disk", token_cache_folder=folder))
 credential = credential_for(who, deployment, used_by="a task")
 print("ready", flush=True)
@@ -84,20 +80,6 @@ def test_processes_that_start_together_make_one_exchange(
         process.communicate(timeout=60)
     assert [process.returncode for process in processes] == [0] * PROCESSES
     assert len(workload.entra.exchanges) == 1
-
-
-def test_each_hop_of_a_chain_is_shared(
-    workload: OfflineAzure, identity: ManagedIdentity, application: Application, folder: Path
-) -> None:
-    first, second = [identity.client_id, identity.tenant_id], [application.client_id, application.tenant_id]
-    made = []
-    for hops in ([*first, *second], [*first, *second], first):
-        command = [sys.executable, "-c", ASK, str(folder), *hops]
-        done = subprocess.run(command, input="go\n", capture_output=True, text=True, timeout=100, check=False)
-        assert done.returncode == 0, done.stderr
-        made.append([exchange.client_id for exchange in workload.entra.exchanges])
-        workload.entra.clear()
-    assert made == [[first[0], second[0]], [], [first[0]]], "at last another scope of the managed identity"
 
 
 def test_a_later_process_makes_none(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_azure_wi.credentials._sharing import SharedTokens, TokenRequest
+from airflow_azure_wi.auth.token_cache import SharedTokens, TokenRequest
 
 STORAGE = TokenRequest(("https://storage.azure.com/.default",))
 VAULT = TokenRequest(("https://vault.azure.net/.default",))

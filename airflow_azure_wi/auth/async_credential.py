@@ -1,0 +1,64 @@
+"""The credential for asynchronous clients: azure-identity's type, handing out the tokens that this process shares.
+
+Importing this module imports azure-identity's asynchronous half, and aiohttp with it.
+"""
+
+from typing import Any
+
+from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+from azure.identity.aio import WorkloadIdentityCredential
+
+from airflow_azure_wi.auth.credential import known_options, request_of
+from airflow_azure_wi.auth.token_cache import SharedTokens
+from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.identity import WorkloadIdentity
+
+
+class AsyncSharedCredential(WorkloadIdentityCredential):
+    """The asynchronous twin of ``SharedCredential``: same tokens, same exchanges.
+
+    An exchange runs in a thread, so the credential holds no session, belongs to no event loop, and has nothing to
+    close.
+    """
+
+    def __init__(
+        self, identity: WorkloadIdentity, deployment: Deployment, tokens: SharedTokens[AccessTokenInfo]
+    ) -> None:
+        # Not super().__init__(): it would build a second HTTP pipeline, which is never used. Exchanges have their own.
+        self._identity = identity
+        self._deployment = deployment
+        self._tokens = tokens
+
+    async def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,
+        **_: Any,
+    ) -> AccessToken:
+        """Return an access token without blocking the event loop; otherwise as :meth:`SharedCredential.get_token`."""
+        info = await self._tokens.aget(request_of(self._identity, scopes, claims, tenant_id, enable_cae))
+        return AccessToken(info.token, info.expires_on)
+
+    async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """Return an access token with all that Entra says of it; otherwise as :meth:`get_token`."""
+        return await self._tokens.aget(request_of(self._identity, scopes, **known_options(options)))
+
+    async def close(self) -> None:
+        """Leave it open for the others who use it."""
+
+    async def __aenter__(self) -> "AsyncSharedCredential":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self._identity, self._deployment)
+
+
+def _unpickled(identity: WorkloadIdentity, deployment: Deployment) -> AsyncSharedCredential:
+    from airflow_azure_wi.auth import async_credential_for
+
+    return async_credential_for(identity, deployment, used_by="an unpickled credential")

@@ -1,0 +1,152 @@
+"""A laptop: the developer signs in, where the deployment allows for it and there is no federated token.
+
+It never is a silent substitute: the first access token is announced with the account that it is for, and where a
+federated token file exists, the token exchange is made and nothing else.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
+from azure.core.exceptions import AzureError
+from azure.identity import AzureCliCredential, AzureDeveloperCliCredential, EnvironmentCredential
+
+from airflow_azure_wi.access_token import account_in
+from airflow_azure_wi.auth.token_cache import Exchange, TokenRequest
+from airflow_azure_wi.deployment import DEVELOPMENT_CREDENTIALS, DEVELOPMENT_OPTION, Deployment
+from airflow_azure_wi.errors import TokenExchangeError, entra_error_code
+from airflow_azure_wi.identity import WorkloadIdentity
+
+logger = logging.getLogger(__name__)
+
+# The Azure CLI takes seconds to start, and longer on a busy laptop.
+_CLI_SECONDS = 60
+
+
+class DevelopmentSignIn:
+    """Gets access tokens as the developer, in the tenant of an identity.
+
+    :param identity: who would sign in where a workload runs.
+    :param deployment: which of azure-identity's credentials to use, and where no federated token is.
+    :param users: who uses the identity, as messages shall name it; it may grow later.
+    :param otherwise: the token exchange, which is made as soon as there is a federated token file.
+    """
+
+    def __init__(
+        self,
+        identity: WorkloadIdentity,
+        deployment: Deployment,
+        users: Collection[str],
+        *,
+        otherwise: Exchange[AccessTokenInfo],
+    ) -> None:
+        self._identity = identity
+        self._deployment = deployment
+        self._users = users
+        self._otherwise = otherwise
+        self._credential: Any = None
+        self._is_announced = False
+
+    def __call__(self, request: TokenRequest) -> AccessTokenInfo:
+        """Get a new access token; blocks while azure-identity gets it.
+
+        :raises TokenExchangeError: if the developer is not signed in.
+        """
+        name = self._deployment.development_credential_in_use()
+        if name is None:
+            return self._otherwise(request)
+        way = _WAYS[name]
+        self._credential = self._credential or way.credential(self._identity, self._deployment)
+        try:
+            access_token: AccessTokenInfo = self._credential.get_token_info(
+                *request.scopes, options=self._options(request)
+            )
+        except (AzureError, ValueError) as error:
+            # Not chained: what is printed of it may quote what a command printed.
+            raise self._refused(error, request, name) from None
+        self._announce(access_token, name)
+        return access_token
+
+    def start_over(self) -> None:
+        """Drop the HTTP session: after a fork, its sockets are the parent's."""
+        self._credential = None
+        self._otherwise.start_over()
+
+    def _options(self, request: TokenRequest) -> TokenRequestOptions:
+        # Named in each request, because EnvironmentCredential knows only the tenant of its own variables.
+        options = TokenRequestOptions(tenant_id=request.tenant_id or self._identity.tenant_id)
+        if request.claims:
+            options["claims"] = request.claims
+        if request.enable_cae:
+            options["enable_cae"] = True
+        return options
+
+    def _who(self) -> str:
+        users = ", ".join(self._users) or "a workload identity"
+        return f"{users} (client id {self._identity.client_id}, tenant {self._identity.tenant_id})"
+
+    def _announce(self, access_token: AccessTokenInfo, name: str) -> None:
+        if self._is_announced:
+            return
+        self._is_announced = True
+        logger.warning(
+            "%s: there is no federated token file %s, and %s = %s: signed in as %s with azure-identity's %s, not as "
+            "the managed identity",
+            self._who(),
+            str(self._deployment.token_file),
+            DEVELOPMENT_OPTION,
+            name,
+            account_in(access_token.token),
+            DEVELOPMENT_CREDENTIALS[name],
+        )
+
+    def _refused(self, error: Exception, request: TokenRequest, name: str) -> TokenExchangeError:
+        answer = error.message if isinstance(error, AzureError) else str(error)
+        next_step = _WAYS[name].next_step.format(tenant=self._identity.tenant_id)
+        return TokenExchangeError(
+            f"{self._who()}: no access token for scope {' '.join(request.scopes)}.\n"
+            f"There is no federated token file {str(self._deployment.token_file)!r}, and {DEVELOPMENT_OPTION} = {name}"
+            f": azure-identity's {DEVELOPMENT_CREDENTIALS[name]} was asked instead.\n"
+            f"Next step: {next_step}\n"
+            f"Answer: {answer}",
+            entra_error_code(answer),
+        )
+
+
+def _azure_cli(identity: WorkloadIdentity, deployment: Deployment) -> AzureCliCredential:
+    return AzureCliCredential(tenant_id=identity.tenant_id, process_timeout=_CLI_SECONDS)
+
+
+def _azure_developer_cli(identity: WorkloadIdentity, deployment: Deployment) -> AzureDeveloperCliCredential:
+    return AzureDeveloperCliCredential(tenant_id=identity.tenant_id, process_timeout=_CLI_SECONDS)
+
+
+def _environment(identity: WorkloadIdentity, deployment: Deployment) -> EnvironmentCredential:
+    return EnvironmentCredential(
+        authority=deployment.authority_host_for(identity.cloud),
+        # The deployment vouches for the authority host; nobody else is asked whether it is one.
+        disable_instance_discovery=True,
+        additionally_allowed_tenants=[identity.tenant_id],
+    )
+
+
+class _Way(NamedTuple):
+    """A way in which a developer signs in."""
+
+    credential: Callable[[WorkloadIdentity, Deployment], Any]
+    next_step: str
+
+
+_WAYS = {
+    "azure_cli": _Way(_azure_cli, "run `az login --tenant {tenant}` where the task runs."),
+    "azure_developer_cli": _Way(
+        _azure_developer_cli,
+        "run `azd auth login --tenant-id {tenant}` where the task runs.",
+    ),
+    "environment": _Way(
+        _environment,
+        "set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH) where the "
+        "task runs, of an application that is known in the tenant {tenant}.",
+    ),
+}
