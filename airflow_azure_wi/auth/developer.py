@@ -15,7 +15,8 @@ from azure.identity import AzureCliCredential, AzureDeveloperCliCredential, Envi
 from airflow_azure_wi.access_token import account_in
 from airflow_azure_wi.auth.token_cache import Exchange, TokenRequest
 from airflow_azure_wi.deployment import DEVELOPMENT_CREDENTIALS, DEVELOPMENT_OPTION, Deployment
-from airflow_azure_wi.errors import TokenExchangeError, entra_error_code
+from airflow_azure_wi.entra_errors import entra_error_code
+from airflow_azure_wi.errors import TokenExchangeError
 from airflow_azure_wi.identity import WorkloadIdentity
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ from airflow_azure_wi import federated_token
 from airflow_azure_wi.auth import identity_binding
 from airflow_azure_wi.auth.token_cache import TokenRequest
 from airflow_azure_wi.deployment import Deployment
-from airflow_azure_wi.errors import EXPLANATIONS, FederatedTokenError, TokenExchangeError, entra_error_code
+from airflow_azure_wi.entra_errors import EXPLANATIONS, entra_error_code
+from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError
 from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.identity import WorkloadIdentity
 
@@ -131,7 +132,7 @@ class TokenExchange:
         ]
         if presented is not None:
             lines.append(f"Federated token: {presented.described()}, from {str(self._deployment.token_file)!r}.")
-        lines.append(f"Next step: {explanation.mend if explanation else _next_step(code, error)}")
+        lines.append(f"Next step: {explanation.next_step if explanation else _next_step(code, error)}")
         lines.append(f"Answer: {answer}")
         return TokenExchangeError("\n".join(lines), code)
 

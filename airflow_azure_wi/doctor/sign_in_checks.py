@@ -9,6 +9,7 @@ from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import spoken
 from airflow_azure_wi.doctor.result import Result, Status
+from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix
 from airflow_azure_wi.errors import WorkloadIdentityError
 from airflow_azure_wi.federated_token import FederatedToken, unverified_claims
 from airflow_azure_wi.federation import commands
@@ -17,8 +18,8 @@ from airflow_azure_wi.federation.credentials import FederatedIdentityCredential,
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo
 
-# No federated identity credential matches: nothing, issuer, audience, subject.
-_NO_MATCH = frozenset({"AADSTS70021", "AADSTS700211", "AADSTS700212", "AADSTS700213"})
+# No federated identity credential matches.
+_NO_MATCH = frozenset(code for code, meaning in EXPLANATIONS.items() if meaning.fix is Fix.CREATE_CREDENTIAL)
 _NO_MATCH_FOR_AUDIENCE = "AADSTS700212"
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")

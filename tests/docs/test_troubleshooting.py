@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import airflow_azure_wi
-from airflow_azure_wi import errors
+from airflow_azure_wi.entra_errors import EXPLANATIONS
 from airflow_azure_wi.testing import refusals
 from tests.docs.pages import DOCS
 
@@ -22,7 +22,7 @@ SOURCES = [
     for path in sorted(PACKAGE.rglob("*.py"))
     if "testing" not in path.relative_to(PACKAGE).parts
 ]
-CODES = {*errors.EXPLANATIONS, *refusals._KINDS}
+CODES = {*EXPLANATIONS, *refusals._KINDS}
 
 
 def pieces(message: ast.expr) -> str:
@@ -61,6 +61,6 @@ def test_every_entry_is_still_said(phrase: str, texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_every_entry_says_cause_check_and_mend(entry: str) -> None:
+def test_every_entry_says_cause_check_and_fix(entry: str) -> None:
     body = PAGE.split(f"### {entry}\n", 1)[1].split("\n#", 1)[0]
-    assert re.search(r"\*\*Cause\.\*\* .+?\*\*Check\.\*\* .+?\*\*Mend\.\*\* .", body, re.DOTALL)
+    assert re.search(r"\*\*Cause\.\*\* .+?\*\*Check\.\*\* .+?\*\*Fix\.\*\* .", body, re.DOTALL)

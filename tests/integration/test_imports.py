@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-GROUND_FLOOR = ["identity", "federated_token", "deployment", "clouds", "errors", "clients", "provider"]
+GROUND_FLOOR = ["identity", "federated_token", "deployment", "clouds", "entra_errors", "errors", "clients", "provider"]
 
 
 def modules_after(script: str) -> set[str]:

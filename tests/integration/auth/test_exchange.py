@@ -11,7 +11,8 @@ from airflow_azure_wi.auth import credential_for
 from airflow_azure_wi.auth import exchange as _exchange
 from airflow_azure_wi.auth.credential import SharedCredential
 from airflow_azure_wi.deployment import Deployment
-from airflow_azure_wi.errors import EXPLANATIONS, FederatedTokenError, TokenExchangeError
+from airflow_azure_wi.entra_errors import EXPLANATIONS
+from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError
 from airflow_azure_wi.federated_token import unverified_claims
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import CloseConnection, Hang, ManagedIdentity, OfflineAzure, Refuse, Status
@@ -80,12 +81,12 @@ def test_each_code_of_entra_is_explained(credential: SharedCredential, azure: Of
         credential.get_token(STORAGE)
     assert caught.value.code == code
     assert EXPLANATIONS[code].cause in str(caught.value)
-    assert EXPLANATIONS[code].mend in str(caught.value)
+    assert EXPLANATIONS[code].next_step in str(caught.value)
 
 
 def test_a_code_that_is_not_explained_here_is_looked_up(credential: SharedCredential, azure: OfflineAzure) -> None:
-    azure.entra.fail_next(Status(400, b'{"error": "invalid_request", "error_description": "AADSTS9002313: Invalid."}'))
-    assert "https://login.microsoftonline.com/error?code=9002313" in refusal_of(credential)
+    azure.entra.fail_next(Status(400, b'{"error": "invalid_request", "error_description": "AADSTS90004: Invalid."}'))
+    assert "https://login.microsoftonline.com/error?code=90004" in refusal_of(credential)
 
 
 def test_a_wrong_scope_is_told_from_a_wrong_identity(credential: SharedCredential) -> None:
