@@ -15,7 +15,7 @@ def turn_on() -> None:
         return
     for name in airflow_compat.BASE_HOOK_MODULES:
         _imports.when_imported(name, _bridge_base_hook)
-    _imports.when_imported(f"{table.STOCK}.log.wasb_task_handler", _bridge_remote_logging)
+    _imports.when_imported(f"{table.STOCK}.log.wasb_task_handler", _wait_for_remote_logging)
     _imports.when_imported(f"{table.STOCK}.utils", _bridge_factories)
     for name in table.modules():
         _imports.when_imported(name, _bridge_functions)
@@ -42,7 +42,7 @@ def _bridge_base_hook(module: ModuleType) -> None:
         reading.replace_in(base_hook)
 
 
-def _bridge_remote_logging(_: ModuleType) -> None:
+def _wait_for_remote_logging(_: ModuleType) -> None:
     from airflow_azure_wi.bridge import remote_logging
 
     _imports.when_imported("airflow.sdk.log", remote_logging.replace_in)

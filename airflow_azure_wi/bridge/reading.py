@@ -6,8 +6,8 @@ connection id is taken off before Airflow looks the connection up.
 """
 
 import functools
-from collections.abc import Callable
 from contextvars import ContextVar
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_azure_wi.bridge import table
@@ -24,15 +24,25 @@ _last_read: ContextVar[SignIn | None] = ContextVar("airflow_azure_wi_last_read",
 
 def replace_in(base_hook: type[Any]) -> None:
     """Replace ``get_connection`` and, where there is one, ``aget_connection``."""
-    if "get_connection" not in vars(base_hook):
+    raw = vars(base_hook).get("get_connection")
+    if not _is_called_on_the_class(raw):
         warn_once(
-            f"{base_hook.__module__}.BaseHook has no get_connection of its own: stock Azure hooks cannot use "
-            "azure_workload_identity connections. Update airflow-azure-wi."
+            f"{base_hook.__module__}.BaseHook has no get_connection of its own that is called on the class: stock "
+            "Azure hooks cannot use azure_workload_identity connections. Update airflow-azure-wi."
         )
         return
-    base_hook.get_connection = _reading(vars(base_hook)["get_connection"].__func__)
-    if "aget_connection" in vars(base_hook):
-        base_hook.aget_connection = _areading(vars(base_hook)["aget_connection"].__func__)
+    setattr(base_hook, "get_connection", _reading(raw, base_hook))  # noqa: B010 - mypy takes it for a method
+    araw = vars(base_hook).get("aget_connection")
+    if _is_called_on_the_class(araw):
+        setattr(base_hook, "aget_connection", _areading(araw, base_hook))  # noqa: B010
+
+
+def _is_called_on_the_class(raw: Any) -> bool:
+    """Whether an attribute of a class, as it is stored there, is a class method, a static method, or like one.
+
+    Who patches a method, as tracing does, may leave a descriptor of any class there; a function is one of instances.
+    """
+    return hasattr(raw, "__get__") and not isinstance(raw, FunctionType)
 
 
 def sign_in_through(connection: Any) -> SignIn | None:
@@ -46,20 +56,20 @@ def last_read() -> SignIn | None:
     return _last_read.get()
 
 
-def _reading(read: Callable[..., Any]) -> Any:
-    @functools.wraps(read)
-    def get_connection(cls: type[Any], conn_id: str) -> Any:
+def _reading(raw: Any, base_hook: type[Any]) -> Any:
+    @functools.wraps(raw.__get__(None, base_hook))
+    def get_connection(cls: type[Any], conn_id: str, *args: Any, **kwargs: Any) -> Any:
         own_id, endpoint = _split(conn_id)
-        return _answer(cls, read(cls, own_id), endpoint)
+        return _answer(cls, base_hook, raw.__get__(None, cls)(own_id, *args, **kwargs), endpoint)
 
     return classmethod(get_connection)
 
 
-def _areading(read: Callable[..., Any]) -> Any:
-    @functools.wraps(read)
-    async def aget_connection(cls: type[Any], conn_id: str) -> Any:
+def _areading(raw: Any, base_hook: type[Any]) -> Any:
+    @functools.wraps(raw.__get__(None, base_hook))
+    async def aget_connection(cls: type[Any], conn_id: str, *args: Any, **kwargs: Any) -> Any:
         own_id, endpoint = _split(conn_id)
-        return _answer(cls, await read(cls, own_id), endpoint)
+        return _answer(cls, base_hook, await raw.__get__(None, cls)(own_id, *args, **kwargs), endpoint)
 
     return classmethod(aget_connection)
 
@@ -72,13 +82,14 @@ def _split(conn_id: Any) -> tuple[Any, "Endpoint | None"]:
     return endpoints.split(conn_id)
 
 
-def _answer(reader: type[Any], connection: Any, endpoint: "Endpoint | None") -> Any:
+def _answer(reader: type[Any], base_hook: type[Any], connection: Any, endpoint: "Endpoint | None") -> Any:
     _last_read.set(None)
     if getattr(connection, "conn_type", None) != CONNECTION_TYPE:
         if endpoint is not None:
             _refuse(connection, endpoint)
         return connection
-    if not _is_stock(reader):
+    # BaseHook itself is what functions of the stock provider ask.
+    if reader is not base_hook and not any(map(table.is_stock, reader.__mro__)):
         return connection
     from airflow_azure_wi.bridge.showing import shown
 
@@ -94,11 +105,4 @@ def _refuse(connection: Any, endpoint: "Endpoint") -> NoReturn:
         f"connection {connection.conn_id!r} is of type {connection.conn_type!r}, and cannot be used at "
         f"{endpoint.url}: expected type {CONNECTION_TYPE!r}. Use the id of an Azure Workload Identity connection, or "
         "the plain id of this one."
-    )
-
-
-def _is_stock(reader: type[Any]) -> bool:
-    """Whether a class is a stock hook or derives from one; BaseHook itself is what functions of the provider ask."""
-    return reader.__name__ == "BaseHook" or any(
-        ancestor.__module__.startswith(f"{table.STOCK}.") for ancestor in reader.__mro__
     )

@@ -69,7 +69,11 @@ def _own_endpoint(host: str | None) -> Endpoint | None:
 
 
 def _reading_of(reader: type[Any]) -> table.Reading:
-    names = (ancestor.__name__ for ancestor in reader.__mro__)
+    names = (
+        ancestor.__name__
+        for ancestor in reader.__mro__
+        if table.is_stock(ancestor) or ancestor.__module__ in airflow_compat.BASE_HOOK_MODULES
+    )
     return next((table.READINGS[name] for name in names if name in table.READINGS), table.Reading())
 
 

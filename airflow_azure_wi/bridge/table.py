@@ -21,8 +21,8 @@ class Reading(NamedTuple):
     also: Mapping[str, object] = MappingProxyType({})
 
 
-# By the name of the hook's class or of one that it derives from; the first that matches is used. All others find the
-# URL in the host.
+# By the name of the stock hook's class or of one that it derives from; the first that matches is used. BaseHook is
+# Airflow's own.
 READINGS = {
     "AzureAnalysisServicesHook": Reading({"host": "hostname"}),
     # Its get_token() refuses without this.
@@ -84,6 +84,11 @@ FUNCTIONS = (
     # Makes a credential that no current client of the service takes.
     Function(f"{STOCK}.hooks.data_lake", "AzureIdentityCredentialAdapter", "data_lake_credential", until="15.2.1"),
 )
+
+
+def is_stock(class_: type[object]) -> bool:
+    """Return whether a class is of the stock provider; what it is called says nothing."""
+    return class_.__module__.startswith(f"{STOCK}.")
 
 
 def modules() -> list[str]:

@@ -17,6 +17,29 @@ from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 print(json.dumps({"loaded": loaded, "read": sorted(WasbHook.get_connection("azure_wi").extra_dejson)}))
 """
 
+# As OpenTelemetry and others do, on modules that the bridge waits for too; then read, and reload what is bridged.
+BESIDE_OTHERS = """
+import importlib, json, sys
+{before}
+import wrapt
+seen = []
+stock = "airflow.providers.microsoft.azure"
+for name in (stock + ".utils", "airflow.sdk.bases.hook", "airflow.hooks.base"):
+    wrapt.register_post_import_hook(lambda module: seen.append(module.__name__), name)
+import airflow
+from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
+read = [sorted(WasbHook.get_connection("azure_wi").extra_dejson)]
+import airflow.providers.microsoft.azure.utils as utils
+from airflow_azure_wi.airflow_compat import BaseHook
+importlib.reload(sys.modules[BaseHook.__module__])
+importlib.reload(utils)
+from airflow_azure_wi.airflow_compat import BaseHook
+read.append(sorted(BaseHook.get_connection("azure_wi").extra_dejson))
+id = BaseHook.get_connection("azure_wi").extra_dejson["managed_identity_client_id"]
+credential = utils.get_sync_default_azure_credential(managed_identity_client_id=id, workload_identity_tenant_id="t")
+print(json.dumps({{"seen": seen, "read": read, "credential": type(credential).__module__}}))
+"""
+
 # The modules are there already; what the bridge itself costs is importing its own again.
 WHAT_IT_COSTS = """
 import sys, time
@@ -57,6 +80,15 @@ def test_it_is_on_without_an_import_and_imports_nothing_of_the_stock_provider(tm
     found = json.loads(last_line(run(WHAT_IS_THERE, tmp_path)))
     assert found["loaded"] == []
     assert {"managed_identity_client_id", "workload_identity_tenant_id"} < set(found["read"])
+
+
+@pytest.mark.parametrize("before", ["", "import airflow"])
+def test_it_works_beside_hooks_of_wrapt_and_survives_reloading(before: str, tmp_path: Path) -> None:
+    found = json.loads(last_line(run(BESIDE_OTHERS.format(before=before), tmp_path)))
+    assert len(set(found["seen"])) == len(found["seen"]) >= 2, "the others are called too, and once"
+    for read in found["read"]:
+        assert {"managed_identity_client_id", "workload_identity_tenant_id"} < set(read)
+    assert found["credential"].startswith("airflow_azure_wi.")
 
 
 def test_a_configuration_option_turns_it_off(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """A stock provider that is not what the bridge knows: one warning, and the stock code is left as it is."""
 
+import asyncio
 import functools
 import logging
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,10 +64,63 @@ def test_what_a_stock_version_does_not_have_yet_is_not_missing(
     assert warnings_in(caplog) == []
 
 
-def test_a_base_hook_without_its_method_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    reading.replace_in(type("BaseHook", (), {"__module__": "airflow.somewhere"}))
+@pytest.mark.parametrize("methods", [{}, {"get_connection": lambda self, conn_id: conn_id}])
+def test_a_base_hook_without_its_method_is_named_and_left_alone(
+    methods: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    base_hook = type("BaseHook", (), {"__module__": "airflow.somewhere", **methods})
+    reading.replace_in(base_hook)
     [warning] = warnings_in(caplog)
     assert "airflow.somewhere.BaseHook has no get_connection" in warning
+    assert vars(base_hook).get("get_connection") is methods.get("get_connection")
+
+
+def connection_of(conn_id: str, conn_type: str = "http") -> Any:
+    return SimpleNamespace(conn_id=conn_id, conn_type=conn_type)
+
+
+class PatchedMethod:
+    """What a library that patches methods leaves in the class."""
+
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        return connection_of
+
+
+def test_a_base_hook_of_static_methods_is_read_through_classes_and_instances(caplog: pytest.LogCaptureFixture) -> None:
+    async def aconnection_of(conn_id: str) -> Any:
+        return connection_of(conn_id)
+
+    class BaseHook:
+        get_connection = staticmethod(connection_of)
+        aget_connection = staticmethod(aconnection_of)
+
+    reading.replace_in(BaseHook)
+    for reader in (BaseHook, BaseHook(), type("Derived", (BaseHook,), {})):
+        assert reader.get_connection("one").conn_id == "one"
+        assert reader.get_connection(conn_id="one").conn_id == "one"
+        assert asyncio.run(reader.aget_connection("one")).conn_id == "one"
+    assert warnings_in(caplog) == []
+
+
+def test_a_patched_method_is_called_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    class BaseHook:
+        get_connection = PatchedMethod()
+
+    reading.replace_in(BaseHook)
+    assert BaseHook.get_connection("one", conn_type="mysql").conn_type == "mysql"
+    assert warnings_in(caplog) == []
+
+
+def test_a_class_of_somebody_else_is_no_stock_hook_whatever_its_name() -> None:
+    class BaseHook:
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            return connection_of(conn_id, "azure_workload_identity")
+
+    reading.replace_in(BaseHook)
+    for name in ("BaseHook", "WasbHook", "AzureBaseHook"):
+        reader = type(name, (BaseHook,), {"__module__": "my_hooks"})
+        assert vars(reader.get_connection("one")) == vars(connection_of("one", "azure_workload_identity"))
 
 
 def test_every_replacement_of_the_table_exists() -> None:
