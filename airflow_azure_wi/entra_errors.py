@@ -61,8 +61,8 @@ _ISSUER_KEYS = (
     "keys that the cluster signs with now. After a change of keys, Entra may take a while to see the new ones."
 )
 
-# Azure/AKS#4029 (a transient fault of AKS), Azure/azure-workload-identity#642 ("occasionally"), Azure/azure-cli#28863 (an
-# outage of an issuer). To reconcile the cluster is the advice of Azure/azure-workload-identity#955.
+# Azure/AKS#4029 (a transient fault of AKS), Azure/azure-workload-identity#642 ("occasionally"), Azure/azure-cli#28863
+# (an outage of an issuer). To reconcile the cluster is the advice of Azure/azure-workload-identity#955.
 _KEYS_NOT_FETCHED = Explanation(
     cause="Microsoft Entra ID could not fetch the keys of the federated token's issuer. Mostly this passes.",
     next_step="Try again later. If it stays, check that ISSUER/.well-known/openid-configuration, and the jwks_uri in "
