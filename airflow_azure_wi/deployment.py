@@ -1,5 +1,7 @@
 """Where: what the deployment, and never a connection, decides about token exchanges."""
 
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,10 @@ CONFIG_SECTION = "azure_workload_identity"
 # https://azure.github.io/azure-workload-identity/docs/installation/mutating-admission-webhook.html
 STANDARD_TOKEN_FILE = "/var/run/secrets/azure/tokens/azure-identity-token"
 
+# A tmpfs that any user may write to, with the sticky bit; in Kubernetes each pod has its own. None on macOS.
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is checked by private_folder
+_FOLDER_NAME = "airflow-azure-wi"
+
 DEVELOPMENT_OPTION = f"[{CONFIG_SECTION}] development_credential"
 # The classes of azure-identity; AZURE_TOKEN_CREDENTIALS takes their names in all languages.
 DEVELOPMENT_CREDENTIALS = {
@@ -30,7 +36,7 @@ class Options(NamedTuple):
 
     :param federated_token_file: the federated token's file, where AZURE_FEDERATED_TOKEN_FILE does not name it.
     :param token_cache: ``memory`` or ``disk``.
-    :param token_cache_folder: the folder for ``disk``.
+    :param token_cache_folder: the folder for ``disk``, where it is not to be the default one.
     :param identity_binding: whether to exchange tokens through the proxy of AKS identity bindings.
     :param development_credential: how a developer signs in where there is no federated token, if at all.
     """
@@ -78,7 +84,7 @@ class Deployment:
             Path(token_file),
             named_by,
             _authority_host(environment.get("AZURE_AUTHORITY_HOST", ""), problems),
-            _token_cache_folder(options, problems),
+            _token_cache_folder(options, environment, problems),
             _identity_binding(options.identity_binding, problems),
             _development_credential(options.development_credential, problems),
         )
@@ -128,18 +134,45 @@ def _authority_host(value: str, problems: list[str]) -> str | None:
     return url
 
 
-def _token_cache_folder(options: Options, problems: list[str]) -> Path | None:
+def _token_cache_folder(options: Options, environment: Mapping[str, str], problems: list[str]) -> Path | None:
     kind, folder = options.token_cache.strip().lower(), options.token_cache_folder.strip()
     if kind not in {"", "memory", "disk"}:
         problems.append(f"{_option('token_cache')} is {quoted(options.token_cache)}, expected memory or disk.")
     if kind != "disk":
         return None
-    if not Path(folder).is_absolute():
+    chosen = Path(folder) if folder else default_token_cache_folder(environment, os.geteuid())
+    if chosen is None or not chosen.is_absolute() or "\0" in folder or holds_secret(folder):
         problems.append(
             f"{_option('token_cache_folder')} is {quoted(folder)}, expected the absolute path of a folder in memory, "
-            f"such as /run/airflow-azure-wi, because {_option('token_cache')} is disk."
+            f"because {_option('token_cache')} is disk. Where there is XDG_RUNTIME_DIR or {SHARED_MEMORY}, it may be "
+            "left empty."
         )
-    return Path(folder)
+    return chosen
+
+
+def default_token_cache_folder(
+    environment: Mapping[str, str], user: int, shared_memory: Path = SHARED_MEMORY
+) -> Path | None:
+    """Return the folder for access tokens on a tmpfs, or None where there is none; whether it is safe is seen later.
+
+    :param environment: XDG_RUNTIME_DIR is used if it is a folder of this user: ``su`` passes on that of another.
+    :param user: the id of the user of this process.
+    :param shared_memory: where everybody may make a folder, in the memory of the machine or the pod.
+    """
+    runtime = Path(environment.get("XDG_RUNTIME_DIR", "").strip())
+    if runtime.is_absolute() and _owner_of_folder(runtime) == user:
+        return runtime / _FOLDER_NAME
+    if _owner_of_folder(shared_memory) is not None:
+        return shared_memory / f"{_FOLDER_NAME}-{user}"
+    return None
+
+
+def _owner_of_folder(path: Path) -> int | None:
+    try:
+        found = path.lstat()
+    except (OSError, ValueError):
+        return None
+    return found.st_uid if stat.S_ISDIR(found.st_mode) else None
 
 
 def _identity_binding(value: str, problems: list[str]) -> bool:

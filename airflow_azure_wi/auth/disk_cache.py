@@ -1,157 +1,318 @@
-"""Access tokens that the processes of one machine share: msal-extensions' file, and one exchange at a time.
+"""Access tokens that the processes of one machine share: a file for each token, and one exchange at a time.
 
 Airflow runs each task in a process of its own, which starts without any token. Whatever is wrong with the folder or
-the file, tasks go on with tokens in memory, and one warning says so.
+a file in it, tasks go on with tokens in memory, and one warning says so.
+
+Not msal-extensions: it follows links, leaves its lock file behind on a full disk, and cannot share failures.
 """
 
 import fcntl
 import hashlib
+import io
+import json
 import logging
 import os
-import stat
+import random
+import re
+import secrets
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-import msal
-from msal_extensions import FilePersistence, PersistedTokenCache
+from azure.core.credentials import AccessTokenInfo
 
+from airflow_azure_wi.auth import private_folder
 from airflow_azure_wi.auth.token_cache import TokenRequest
+from airflow_azure_wi.redaction import excerpt, holds_secret, quoted
 
 logger = logging.getLogger(__name__)
 
-# Longer than an exchange with all its attempts takes; whoever waits longer makes its own.
-LOCK_TIMEOUT_SECONDS = 60.0
-_LOCK_POLL_SECONDS = 0.02
+T = TypeVar("T")
+
+_FIELDS = ("token", "expires_on", "refresh_on", "token_type")
+
+_POLL_SECONDS = 0.02
+# Access tokens of managed identities are of 2 to 4 KiB.
+_ROOM_FOR_A_TOKEN = bytes(16 * 1024)
+_LONGEST_FAILURE = 16 * 1024
+
+_OUR_FILES = re.compile(r"[0-9a-f]{32}\.(token|lock|probe)(\.[0-9a-f]{16}\.new)?")
+_LOOKED_AT_FOR_REMOVAL = 50
+_UNUSED_AFTER_SECONDS = 24 * 60 * 60
 
 
 class DiskCache:
     """The access tokens of one identity at one authority, in a folder.
 
     :param folder: the folder; it is made, and closed to everyone but the user of this process.
-    :param name: what tells this identity and authority from others.
+    :param name: everything that tells the tokens of this identity from others: ids, authority, token file.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
-        self._file = folder / hashlib.sha256(name.encode()).hexdigest()[:32]
-        self._is_usable = self._prepare()
+        self._name = name
 
-    def token_caches(self) -> dict[str, msal.TokenCache]:
-        """Return the arguments ``cache`` and ``cae_cache`` for azure-identity; none where the folder is unusable.
+    def get(self, request: TokenRequest) -> AccessTokenInfo | None:
+        """Return a valid token, which may be due for renewal, or None. A claims challenge is never answered so."""
+        if request.claims:
+            return None
+        key = self._key(request)
+        content = self._in_folder(lambda folder: private_folder.read(folder, f"{key}.token"))
+        return _token_in(content, key) if content is not None else None
 
-        azure-identity keeps tokens for continuous access evaluation apart, and so does its own persistent cache.
-        """
-        if not self._is_usable:
-            return {}
-        return {"cache": _token_cache(f"{self._file}.nocae"), "cae_cache": _token_cache(f"{self._file}.cae")}
+    def put(self, request: TokenRequest, token: AccessTokenInfo) -> None:
+        """Keep a token for the other processes, in place of the one that they have had."""
+        key = self._key(request.without_claims())
+        content = json.dumps({"key": key} | {name: getattr(token, name) for name in _FIELDS}).encode()
+
+        def write(folder: int) -> None:
+            private_folder.write(folder, f"{key}.token", content, modified=token.expires_on)
+            _remove_some_that_are_unused(folder)
+
+        if len(content) <= private_folder.LONGEST_FILE:
+            self._in_folder(write)
 
     @contextmanager
-    def exclusively(self, request: TokenRequest) -> Iterator[None]:
+    def exclusively(self, request: TokenRequest, *, seconds: float) -> Iterator["Turn"]:
         """Hold the right to exchange tokens for a request, if need be after a while; others then find the token.
 
         A process that dies leaves no lock behind: the kernel takes it away.
+
+        :param seconds: how long to wait for another process; whoever has waited longer goes on without the right.
         """
-        lock = self._open_lock(request) if self._is_usable else None
-        if lock is None:
-            yield
+        key = self._key(request)
+        me = (self._folder, key, threading.get_ident())
+        if me in _inside:
+            # A signal handler in the thread that is in here already: it would wait for itself.
+            yield Turn(self, None, None)
             return
-        try:
-            _wait_for(lock)
-            yield
-        finally:
-            os.close(lock)
+        with ExitStack() as stack:
+            stack.callback(_inside.discard, me)
+            _inside.add(me)
+            lock = self._lock(key, stack)
+            failure = self._wait(lock, seconds) if lock else None
+            if lock and self._folder in _given_up:
+                # Now, so that nobody waits for an exchange whose token they would not get.
+                lock.end(leaving_disk=True)
+            yield Turn(self, lock, failure)
 
-    def _prepare(self) -> bool:
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = self._folder.stat()
-            if found.st_uid != os.geteuid():
-                raise PermissionError(f"it belongs to the user {found.st_uid}, expected {os.geteuid()}")
-            if stat.S_IMODE(found.st_mode) != 0o700:
-                self._folder.chmod(0o700)
-            if not os.access(self._folder, os.W_OK):
-                raise PermissionError("it is read-only")
-        except OSError as error:
-            _warn(self._folder, error)
-            return False
-        return True
+    def _wait(self, lock: "_Lock", seconds: float) -> str | None:
+        """Wait until the lock is held, or waiting is of no use; return how the process failed that was waited for."""
+        deadline = time.monotonic() + seconds
+        while (outcome := self._guarded(lock.poll)) is not None:
+            if not outcome.is_waiting:
+                return outcome.failure
+            if time.monotonic() >= deadline:
+                logger.warning("Another process has been exchanging tokens for %.0f s; not waiting for it", seconds)
+                return None
+            time.sleep(_POLL_SECONDS)
+        return None
 
-    def _open_lock(self, request: TokenRequest) -> int | None:
-        name = hashlib.sha256(repr(request).encode()).hexdigest()[:16]
-        try:
-            return os.open(f"{self._file}.{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            _warn(self._folder, error)
-            self._is_usable = False
+    def _lock(self, key: str, stack: ExitStack) -> "_Lock | None":
+        """Open the lock; it is closed, and removed once the disk has failed, when the stack ends."""
+
+        def open_it() -> _Lock:
+            folder = stack.enter_context(private_folder.opened(self._folder))
+            return _Lock(folder, key)
+
+        lock = self._guarded(open_it)
+        if lock is not None:
+            stack.callback(lambda: lock.end(leaving_disk=self._folder in _given_up))
+        return lock
+
+    def _key(self, request: TokenRequest) -> str:
+        parts = [self._name, request.scopes, request.tenant_id, request.claims, request.enable_cae]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    def _in_folder(self, action: Callable[[int], T]) -> T | None:
+        def act() -> T:
+            with private_folder.opened(self._folder) as folder:
+                return action(folder)
+
+        return self._guarded(act)
+
+    def _guarded(self, action: Callable[[], T]) -> T | None:
+        """Do something with the disk; if that fails, return None and leave the disk for good."""
+        if self._folder in _given_up:
             return None
-
-
-class _ForgivingTokenCache(PersistedTokenCache):  # type: ignore[misc] # msal-extensions has no types
-    """msal-extensions' token cache, which goes on in memory where its file fails."""
-
-    _is_on_disk = True
-
-    def search(self, credential_type: str, **kwargs: Any) -> Any:
-        if self._is_on_disk:
-            try:
-                # A list, because the file is read while it is iterated over.
-                return list(super().search(credential_type, **kwargs))
-            except Exception as error:  # noqa: BLE001 - whatever it is, a task must not fail of it
-                self._leave_disk(error)
-        return list(msal.SerializableTokenCache.search(self, credential_type, **kwargs))
-
-    def modify(self, credential_type: str, old_entry: Any, new_key_value_pairs: Any = None) -> None:
-        if self._is_on_disk:
-            try:
-                super().modify(credential_type, old_entry, new_key_value_pairs)
-                return
-            except Exception as error:  # noqa: BLE001 - as above
-                self._leave_disk(error)
-        msal.SerializableTokenCache.modify(self, credential_type, old_entry, new_key_value_pairs)
-
-    def _leave_disk(self, error: Exception) -> None:
-        self._is_on_disk = False
-        location = Path(self._persistence.get_location())
-        _warn(location.parent, error)
         try:
-            # Half-written or corrupted: the next process starts with a new one.
-            location.unlink(missing_ok=True)
-        except OSError:
-            logger.debug("The token cache %s cannot be removed", location, exc_info=True)
+            return action()
+        except OSError as error:
+            if error.errno is None:
+                # Not the disk's: what a signal handler raised, such as TimeoutError.
+                raise
+            _give_up(self._folder, error)
+        except (ValueError, OverflowError) as error:
+            _give_up(self._folder, error)
+        return None
 
 
-def _token_cache(location: str) -> msal.TokenCache:
-    # Not azure-identity's TokenCachePersistenceOptions: their file is always in the home directory.
-    return _ForgivingTokenCache(FilePersistence(location))
+class Turn:
+    """The right to exchange tokens, or the failure of the process that had it before."""
+
+    def __init__(self, disk: DiskCache, lock: "_Lock | None", failure: str | None) -> None:
+        self._disk = disk
+        self._lock = lock
+        #: The error message of the process that this one waited for, None if it has not failed.
+        self.failure = failure
+
+    def failed(self, text: str) -> None:
+        """Tell those who wait now that the exchange failed; whoever asks later tries anew.
+
+        :param text: an error message of this package.
+        """
+        lock = self._lock
+        if lock is not None:
+            self._disk._guarded(lambda: lock.leave_failure(text))
 
 
-def _wait_for(lock: int) -> None:
-    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
+class _Outcome(NamedTuple):
+    is_waiting: bool
+    failure: str | None = None
+
+
+class _Lock:
+    """A file that one process at a time holds, and that tells those who wait how the last one failed."""
+
+    def __init__(self, folder: int, key: str) -> None:
+        self._folder = folder
+        self._key = key
+        self._name = f"{key}.lock"
+        self._file: io.FileIO = private_folder.open_file(folder, self._name, os.O_RDWR | os.O_CREAT)
+        self._is_held = False
+        self._before = self._last_failure()
+        self._has_waited = False
+        _open_locks.add(self)
+
+    def poll(self) -> _Outcome:
+        """Try to get the lock."""
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._is_held = True
         except BlockingIOError:
-            time.sleep(_LOCK_POLL_SECONDS)
-        else:
+            self._has_waited = True
+        if self._has_waited:
+            number, text = self._last_failure()
+            if text is not None and number != self._before[0]:
+                self._release()
+                return _Outcome(False, text)
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            # Its holder's disk failed, or it was not used for a day: this process finds out by itself.
+            self._release()
+            return _Outcome(False)
+        if self._is_held:
+            self._make_sure_of_room()
+        return _Outcome(is_waiting=not self._is_held)
+
+    def leave_failure(self, text: str) -> None:
+        """Write down how the exchange failed."""
+        if not self._is_held:
             return
-    logger.warning("Another process has been exchanging tokens for %.0f s; not waiting for it", LOCK_TIMEOUT_SECONDS)
+        shown = excerpt(text) if holds_secret(text) else text
+        content = json.dumps({"number": secrets.token_hex(8), "failure": shown[:_LONGEST_FAILURE]}).encode()
+        self._file.truncate(0)
+        os.pwrite(self._file.fileno(), content, 0)
+
+    def end(self, *, leaving_disk: bool) -> None:
+        """Let the next one have it.
+
+        :param leaving_disk: whether to remove it, and to let everybody go on who waits for it.
+        """
+        if leaving_disk and self._is_held:
+            private_folder.remove(self._folder, self._name)
+        self._release()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a lock that another process has inherited stays."""
+        self._file.close()
+
+    def _release(self) -> None:
+        if self._is_held and not self._file.closed:
+            # Closing alone would leave it to a process that was forked meanwhile.
+            with suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._is_held = False
+
+    def _make_sure_of_room(self) -> None:
+        """Find out before the exchange, and not after it while others wait, that the disk is full."""
+        name = f"{self._key}.probe"
+        private_folder.write(self._folder, name, _ROOM_FOR_A_TOKEN)
+        private_folder.remove(self._folder, name)
+
+    def _last_failure(self) -> tuple[str | None, str | None]:
+        found = _json_object(os.pread(self._file.fileno(), private_folder.LONGEST_FILE, 0))
+        number, text = found.get("number"), found.get("failure")
+        return (number, text) if isinstance(number, str) and isinstance(text, str) else (None, None)
 
 
-_warned: set[Path] = set()
+def _token_in(content: bytes, key: str) -> AccessTokenInfo | None:
+    """Return the token that a file holds, unless it is expired, another's, or no token at all."""
+    found = _json_object(content)
+    token, expires_on, refresh_on, token_type = (found.get(name) for name in _FIELDS)
+    if found.get("key") != key or not (isinstance(token, str) and token and isinstance(token_type, str)):
+        return None
+    if type(expires_on) is not int or type(refresh_on) not in {int, type(None)} or time.time() >= expires_on:
+        return None
+    return AccessTokenInfo(token, expires_on, token_type=token_type, refresh_on=refresh_on)
 
 
-def _warn(folder: Path, error: Exception) -> None:
-    """Say once a process and folder that tokens are not shared."""
-    if folder in _warned:
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remove_some_that_are_unused(folder: int) -> None:
+    names = [name for name in os.listdir(folder) if _OUR_FILES.fullmatch(name)]
+    for name in random.sample(names, min(_LOOKED_AT_FOR_REMOVAL, len(names))):
+        with suppress(OSError):
+            # The file of a token has the token's end as its time.
+            unused_for = time.time() - os.lstat(name, dir_fd=folder).st_mtime
+            if unused_for > (0 if name.endswith(".token") else _UNUSED_AFTER_SECONDS):
+                _remove_unless_locked(folder, name)
+
+
+def _remove_unless_locked(folder: int, name: str) -> None:
+    with private_folder.open_file(folder, name, os.O_RDWR) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        private_folder.remove(folder, name)
+
+
+# By process: folders that have failed, who is in `exclusively`, and locks that are open.
+_given_up: set[Path] = set()
+_inside: set[tuple[Path, str, int]] = set()
+_open_locks: "weakref.WeakSet[_Lock]" = weakref.WeakSet()
+
+
+def _give_up(folder: Path, error: Exception) -> None:
+    if folder in _given_up:
         return
-    _warned.add(folder)
+    _given_up.add(folder)
     logger.warning(
         "The folder %s ([azure_workload_identity] token_cache_folder) cannot be used for access tokens: %s. They are "
-        "kept in memory instead, and each process makes its own exchanges. Expected a folder that the user of this "
-        "process owns and may write to.",
-        folder,
-        error,
+        "kept in memory instead, and each process makes its own exchanges. Expected a folder on a disk with room that "
+        "only the user of this process may change, below folders that only root and that user may change.",
+        quoted(str(folder), longest=200),
+        _reason(error),
     )
+
+
+def _reason(error: Exception) -> str:
+    return excerpt(getattr(error, "strerror", None) or str(error))
+
+
+def _start_over_after_fork() -> None:
+    _given_up.clear()
+    _inside.clear()
+    for lock in list(_open_locks):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_start_over_after_fork)

@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from collections.abc import Collection
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
@@ -18,7 +17,7 @@ from azure.identity import WorkloadIdentityCredential
 
 from airflow_azure_wi import federated_token
 from airflow_azure_wi.auth import identity_binding
-from airflow_azure_wi.auth.token_cache import TokenRequest
+from airflow_azure_wi.auth.token_cache import TokenRequest, is_renewal_due
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.entra_errors import EXPLANATIONS, entra_error_code
 from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError
@@ -38,6 +37,8 @@ READ_TIMEOUT_SECONDS = 10
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
+# Longer than an exchange with all its attempts takes; whoever waits longer for another process makes its own.
+LONGEST_TURN_SECONDS = 60.0
 
 _TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _OUTSIDE_ITS_TIME_RANGE = "AADSTS700024"
@@ -68,17 +69,32 @@ class TokenExchange:
         :raises DeploymentError: if identity bindings are asked for and cannot be used.
         """
         means = self._means = self._means or _Means.of(self._identity, self._deployment)
+        if means.disk is None:
+            return self._exchange(means.credential, request)
+        with means.disk.exclusively(request, seconds=LONGEST_TURN_SECONDS) as turn:
+            found = means.disk.get(request)
+            if found is not None and not is_renewal_due(found, time.time()):
+                return found
+            if turn.failure is not None:
+                raise TokenExchangeError(turn.failure, entra_error_code(turn.failure))
+            try:
+                token = self._exchange(means.credential, request)
+            except (TokenExchangeError, FederatedTokenError) as error:
+                turn.failed(str(error))
+                raise
+            means.disk.put(request, token)
+            return token
+
+    def _exchange(self, credential: "_FreshAssertionCredential", request: TokenRequest) -> AccessTokenInfo:
         try:
-            with means.disk.exclusively(request) if means.disk else nullcontext():
-                # azure-identity looks into the cache first, where another process may just have left the token.
-                return self._with_retries(means.credential, request)
+            return self._with_retries(credential, request)
         except FederatedTokenError as error:
             raise FederatedTokenError(f"{self._who()}: {error}") from None
         except (ServiceRequestError, ServiceResponseError) as error:
             raise TokenExchangeError(self._unreachable(error, request)) from error
         except (AzureError, *_NOT_UNDERSTOOD) as error:
             # Not chained: what azure-core prints of it may quote a response with a token in it.
-            raise self._refused(error, request, means.credential.presented) from None
+            raise self._refused(error, request, credential.presented) from None
 
     def start_over(self) -> None:
         """Drop the HTTP session: after a fork, its sockets are the parent's."""
@@ -150,8 +166,8 @@ class _Means(NamedTuple):
         from airflow_azure_wi.auth.disk_cache import DiskCache
 
         authority = deployment.authority_host_for(identity.cloud)
-        disk = DiskCache(deployment.token_cache_folder, f"{identity.client_id}|{identity.tenant_id}|{authority}")
-        return cls(_FreshAssertionCredential(identity, deployment, **disk.token_caches()), disk)
+        name = f"{identity.client_id}|{identity.tenant_id}|{authority}|{deployment.token_file}"
+        return cls(_FreshAssertionCredential(identity, deployment), DiskCache(deployment.token_cache_folder, name))
 
 
 class _FreshAssertionCredential(WorkloadIdentityCredential):

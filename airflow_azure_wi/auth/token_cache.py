@@ -121,7 +121,7 @@ class SharedTokens(Generic[T]):
         now = time.time()
         if held is None or now >= held.expires_on:
             return None
-        if _is_renewal_due(held, now) and now - self._renewal_tried_at.get(request, 0) >= RENEW_RETRY_SECONDS:
+        if is_renewal_due(held, now) and now - self._renewal_tried_at.get(request, 0) >= RENEW_RETRY_SECONDS:
             self._renew_in_background(request, now)
         return held
 
@@ -197,7 +197,8 @@ class SharedTokens(Generic[T]):
         self._exchange.start_over()
 
 
-def _is_renewal_due(token: Token, now: float) -> bool:
+def is_renewal_due(token: Token, now: float) -> bool:
+    """Return whether a token, valid as it may be, should be exchanged anew."""
     if token.refresh_on is not None and now >= token.refresh_on:
         return True
     return token.expires_on - now <= RENEW_BEFORE_EXPIRY_SECONDS

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from airflow_azure_wi.clouds import PUBLIC, US_GOVERNMENT
-from airflow_azure_wi.deployment import STANDARD_TOKEN_FILE, Deployment, Options
+from airflow_azure_wi.deployment import STANDARD_TOKEN_FILE, Deployment, Options, default_token_cache_folder
 from airflow_azure_wi.errors import DeploymentError
 
 
@@ -94,10 +95,36 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert "[azure_workload_identity] identity_binding is 'maybe', expected True or False" in message
 
 
-@pytest.mark.parametrize("folder", ["", "relative/path"])
+@pytest.mark.parametrize("folder", ["relative/path", "/nul/\0"])
 def test_a_cache_on_disk_wants_an_absolute_folder(folder: str) -> None:
     with pytest.raises(DeploymentError, match=r"token_cache_folder is .*expected the absolute path"):
         Deployment.of({}, Options(token_cache="disk", token_cache_folder=folder))
+
+
+def test_the_default_folder_is_below_the_runtime_folder_of_this_user(tmp_path: Path) -> None:
+    variables = {"XDG_RUNTIME_DIR": f" {tmp_path} "}
+    assert default_token_cache_folder(variables, os.geteuid()) == tmp_path / "airflow-azure-wi"
+    on_disk = Deployment.of(variables, Options(token_cache="disk", token_cache_folder=" "))
+    assert on_disk.token_cache_folder == tmp_path / "airflow-azure-wi"
+
+
+@pytest.mark.parametrize("runtime", ["", "relative", "/is/missing", "/nul/\0", __file__])
+def test_it_is_in_shared_memory_where_there_is_no_runtime_folder(runtime: str, tmp_path: Path) -> None:
+    folder = default_token_cache_folder({"XDG_RUNTIME_DIR": runtime}, 50000, shared_memory=tmp_path)
+    assert folder == tmp_path / "airflow-azure-wi-50000"
+
+
+def test_the_runtime_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
+    variables = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    stranger = os.geteuid() + 1
+    assert default_token_cache_folder(variables, stranger) == Path(f"/dev/shm/airflow-azure-wi-{stranger}")
+    (tmp_path / "link").symlink_to(tmp_path)
+    linked = {"XDG_RUNTIME_DIR": str(tmp_path / "link")}
+    assert default_token_cache_folder(linked, os.geteuid()) == Path(f"/dev/shm/airflow-azure-wi-{os.geteuid()}")
+
+
+def test_a_machine_without_shared_memory_needs_a_folder(tmp_path: Path) -> None:
+    assert default_token_cache_folder({}, 50000, shared_memory=tmp_path / "missing") is None
 
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"

@@ -5,16 +5,16 @@ import os
 import stat
 import subprocess
 import sys
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from azure.core.credentials import AccessTokenInfo
 
-from airflow_azure_wi.auth import credential_for
-from airflow_azure_wi.auth import disk_cache as _disk
-from airflow_azure_wi.auth.credential import SharedCredential
+from airflow_azure_wi.auth.exchange import TokenExchange
 from airflow_azure_wi.auth.token_cache import TokenRequest
 from airflow_azure_wi.deployment import Deployment, Options
+from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import (
     Delay,
@@ -46,18 +46,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "made" / "on demand"
 
 
-@pytest.fixture(autouse=True)
-def nothing_warned_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_disk, "_warned", set())
-
-
-def on_disk(who: WorkloadIdentity, folder: Path) -> SharedCredential:
-    """Return the credential of a process that has just started: it holds no token."""
-    deployment = Deployment.of(os.environ, Options(token_cache="disk", token_cache_folder=str(folder)))
-    credential = credential_for(who, deployment, used_by=USER)
-    credential._tokens._held.clear()
-    credential._tokens._start_over()
-    return credential
+def new_process(who: WorkloadIdentity, folder: Path, **where: str) -> Callable[[str], AccessTokenInfo]:
+    """Return what a process that has just started asks for tokens: nothing is in its memory."""
+    options = Options(token_cache="disk", token_cache_folder=str(folder))
+    exchange = TokenExchange(who, Deployment.of(os.environ | where, options), [USER])
+    return lambda scope: exchange(TokenRequest((scope,)))
 
 
 def in_folder(folder: Path) -> list[Path]:
@@ -83,14 +76,14 @@ def test_processes_that_start_together_make_one_exchange(
 
 
 def test_a_later_process_makes_none(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:
-    token = on_disk(who, folder).get_token(STORAGE).token
-    assert on_disk(who, folder).get_token(STORAGE).token == token
+    token = new_process(who, folder)(STORAGE).token
+    assert new_process(who, folder)(STORAGE).token == token
     assert len(workload.entra.exchanges) == 1
 
 
 def test_only_the_user_of_the_process_may_read_it(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:
     folder.mkdir(parents=True, mode=0o755)
-    token = on_disk(who, folder).get_token(STORAGE).token
+    token = new_process(who, folder)(STORAGE).token
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     files = in_folder(folder)
     assert any(token in file.read_text() for file in files), "the access token is what is shared"
@@ -100,22 +93,23 @@ def test_only_the_user_of_the_process_may_read_it(workload: OfflineAzure, who: W
 
 
 def test_identities_are_kept_apart(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:
-    on_disk(who, folder).get_token(STORAGE)
+    new_process(who, folder)(STORAGE)
     stranger = WorkloadIdentity(workload.identity.client_id, workload.identity.tenant_id)
-    on_disk(stranger, folder).get_token(STORAGE)
+    new_process(stranger, folder)(STORAGE)
     assert [exchange.client_id for exchange in workload.entra.exchanges] == [who.client_id, stranger.client_id]
+
+
+def test_a_process_with_another_token_file_does_not_find_the_token(
+    workload: OfflineAzure, who: WorkloadIdentity, folder: Path, tmp_path: Path
+) -> None:
+    new_process(who, folder)(STORAGE)
+    with pytest.raises(FederatedTokenError):
+        new_process(who, folder, AZURE_FEDERATED_TOKEN_FILE=str(tmp_path / "another"))(STORAGE)
 
 
 def fill_with_junk(folder: Path) -> None:
     for file in in_folder(folder):
         file.write_bytes(b'{"AccessToken": {"half')
-
-
-def block_with_a_file(folder: Path) -> None:
-    for file in in_folder(folder):
-        file.unlink()
-    folder.rmdir()
-    folder.write_text("not a folder")
 
 
 def block_the_cache_file(folder: Path) -> None:
@@ -124,95 +118,53 @@ def block_the_cache_file(folder: Path) -> None:
         file.mkdir()
 
 
-@pytest.mark.parametrize("break_it", [fill_with_junk, block_with_a_file, block_the_cache_file])
-def test_a_cache_that_is_no_good_costs_one_warning_and_no_task(
-    workload: OfflineAzure, who: WorkloadIdentity, folder: Path, caplog: pytest.LogCaptureFixture, break_it: object
+def replace_with_a_file(folder: Path) -> None:
+    for file in in_folder(folder):
+        file.unlink()
+    folder.rmdir()
+    folder.write_text("not a folder")
+
+
+def test_a_corrupted_file_is_replaced(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:
+    new_process(who, folder)(STORAGE)
+    fill_with_junk(folder)
+    token = new_process(who, folder)(STORAGE).token
+    assert new_process(who, folder)(STORAGE).token == token
+    assert len(workload.entra.exchanges) == 2, "one before, and one that found it corrupted"
+
+
+@pytest.mark.parametrize("break_it", [block_the_cache_file, replace_with_a_file])
+def test_a_folder_that_is_no_good_costs_one_warning_and_no_task(
+    workload: OfflineAzure,
+    who: WorkloadIdentity,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    break_it: Callable[[Path], None],
 ) -> None:
-    on_disk(who, folder).get_token(STORAGE)
-    assert callable(break_it)
+    new_process(who, folder)(STORAGE)
     break_it(folder)
     with caplog.at_level(logging.WARNING, logger="airflow_azure_wi"):
         for _ in range(2):
-            credential = on_disk(who, folder)
-            assert credential.get_token(STORAGE).token
-            assert credential.get_token("https://vault.azure.net/.default").token
+            ask = new_process(who, folder)
+            assert ask(STORAGE).token
+            assert ask("https://vault.azure.net/.default").token
     warnings = [record.getMessage() for record in caplog.records if record.name.startswith("airflow_azure_wi")]
     assert len(warnings) == 1
     assert str(folder) in warnings[0]
     assert "token_cache_folder" in warnings[0]
 
 
-def test_a_corrupted_file_is_replaced_for_the_next_process(
-    workload: OfflineAzure, who: WorkloadIdentity, folder: Path
-) -> None:
-    on_disk(who, folder).get_token(STORAGE)
-    fill_with_junk(folder)
-    on_disk(who, folder).get_token(STORAGE)
-    token = on_disk(who, folder).get_token(STORAGE).token
-    assert on_disk(who, folder).get_token(STORAGE).token == token
-    assert len(workload.entra.exchanges) == 3, "one before, one that found it corrupted, one that wrote it anew"
-
-
-def test_a_disk_that_is_full(
-    workload: OfflineAzure, who: WorkloadIdentity, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mock: a full disk cannot be had here without a file system of its own."""
-
-    def no_space(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(_disk.FilePersistence, "save", no_space)
-    credential = on_disk(who, folder)
-    token = credential.get_token(STORAGE).token
-    assert credential.get_token(STORAGE).token == token
-    assert len(workload.entra.exchanges) == 1
-
-
-def test_a_folder_of_somebody_else_is_not_trusted(
-    workload: OfflineAzure, who: WorkloadIdentity, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder.mkdir(parents=True)
-    os.chown(folder, 12345, -1)
-    on_disk(who, folder).get_token(STORAGE)
-    assert "belongs to the user 12345" in caplog.text
-    assert in_folder(folder) == []
-
-
-def test_a_process_that_holds_the_lock_for_too_long_is_not_waited_for(
-    workload: OfflineAzure, who: WorkloadIdentity, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_disk, "LOCK_TIMEOUT_SECONDS", 0.3)
-    credential = on_disk(who, folder)
-    credential.get_token("https://vault.azure.net/.default")
-    disk = credential._tokens._exchange._means.disk
-    released = threading.Event()
-
-    def hold() -> None:
-        with disk.exclusively(TokenRequest((STORAGE,))):
-            released.wait(20)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    try:
-        assert credential.get_token(STORAGE).token
-    finally:
-        released.set()
-        holder.join()
-
-
 def test_a_refusal_releases_the_lock(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:
     workload.entra.fail_next(Refuse("AADSTS700213"))
-    with pytest.raises(Exception, match="AADSTS700213"):
-        on_disk(who, folder).get_token(STORAGE)
-    assert on_disk(who, folder).get_token(STORAGE).token
+    with pytest.raises(TokenExchangeError, match="AADSTS700213"):
+        new_process(who, folder)(STORAGE)
+    assert new_process(who, folder)(STORAGE).token
 
 
 def test_a_fork_goes_on_sharing(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:
-    credential = on_disk(who, folder)
-    credential.get_token(STORAGE)
+    new_process(who, folder)(STORAGE)
     child = os.fork()
     if child == 0:
-        credential._tokens._held.clear()
-        os._exit(0 if credential.get_token(STORAGE).token else 1)
+        os._exit(0 if new_process(who, folder)(STORAGE).token else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(workload.entra.exchanges) == 1
