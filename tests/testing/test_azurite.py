@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from airflow_azure_wi.testing import Azurite, AzuriteError, Certificates, azurite, node
@@ -111,8 +112,9 @@ class TestRunning:
         with Azurite(certificates) as running:
             assert running._process
             # Stopped processes handle no signal but SIGKILL. The wrapper itself still ends on SIGTERM.
-            group = subprocess.check_output(["pgrep", "-g", str(running._process.pid)], text=True)
-            os.kill(max(map(int, group.split())), signal.SIGSTOP)
+            started = psutil.Process(running._process.pid)
+            [*_, newest] = [started, *started.children(recursive=True)]
+            newest.send_signal(signal.SIGSTOP)
         assert stops_listening(running.blob_url, within=2)
 
     def test_failure_to_start_shows_its_output(self, certificates: Certificates) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import platformdirs
 
 from airflow_azure_wi.testing.node import npm_command
+from dev._debian import LIBSECRET, install
 
 PACKAGE = "@azure-tools/azcopy-linux"
 VERSION = "10.32.2"
@@ -16,7 +17,11 @@ _NPM_OPTIONS = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-noti
 
 
 def installed_azcopy() -> Path:
-    """Return the program, after installing it if it is not there."""
+    """Return the program, after installing it and the library that it does not start without.
+
+    :raises SystemExit: names the Debian package, if it is missing and cannot be installed.
+    """
+    install(LIBSECRET)
     folder = platformdirs.user_cache_path("airflow-azure-wi", ensure_exists=True)
     program = folder / f"azcopy-{VERSION}" / "azcopy"
     if not program.exists():

@@ -98,7 +98,10 @@ def test_azcopy(
 
 @pytest.fixture(scope="session")
 def azcopy() -> Path:
-    return installed_azcopy()
+    try:
+        return installed_azcopy()
+    except SystemExit as missing:
+        pytest.fail(str(missing), pytrace=False)
 
 
 def test_azure_cli(
