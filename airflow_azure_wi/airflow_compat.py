@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from airflow_azure_wi.errors import AirflowNotInstalledError
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator
 
@@ -91,10 +93,9 @@ def stored_connection(conn_id: str) -> Any:
 
     :raises LookupError: if Airflow has no such connection, or cannot look where it would be.
     """
-    from airflow.models.connection import Connection
-
+    model = _module("airflow.models.connection").Connection
     try:
-        return Connection.get_connection_from_secrets(conn_id)
+        return model.get_connection_from_secrets(conn_id)
     except import_module("airflow.exceptions").AirflowException as error:
         raise LookupError(str(error)) from None
 
@@ -172,8 +173,16 @@ def _mask_secret_in_3_0(secret: str) -> None:
         comms.send(MaskSecret.model_construct(value=_Unprinted(secret), name=None, type="MaskSecret"))
 
 
-def _module(newer: str, older: str) -> Any:
+def _module(*names: str) -> Any:
+    """Import the first of these modules that this Airflow has."""
+    for name in names[:-1]:
+        try:
+            return import_module(name)
+        except ModuleNotFoundError:
+            continue
     try:
-        return import_module(newer)
-    except ModuleNotFoundError:
-        return import_module(older)
+        return import_module(names[-1])
+    except ModuleNotFoundError as error:
+        if error.name == "airflow":
+            raise AirflowNotInstalledError from None
+        raise

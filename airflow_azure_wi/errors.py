@@ -1,6 +1,9 @@
 """The exceptions of this package."""
 
+import sys
 from collections.abc import Sequence
+
+from airflow_azure_wi.redaction import quoted
 
 
 class WorkloadIdentityError(Exception):
@@ -69,3 +72,19 @@ class EndpointError(WorkloadIdentityError):
 
 class ClientError(WorkloadIdentityError):
     """An Azure SDK client, or another process, cannot be given what it wants from the connection and the call."""
+
+
+class AirflowNotInstalledError(WorkloadIdentityError, ModuleNotFoundError):
+    """This Python has no Airflow, as where ``@task.virtualenv`` or ``@task.external_python`` runs its code."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Apache Airflow is not installed for {quoted(sys.executable)}, and its connections can only be read where "
+            "it is. Call AzureWorkloadIdentityHook(...).environment() in another task, one that Airflow's own Python "
+            "runs, and pass what it returns to this code. Here, add that to os.environ and sign in with "
+            "azure-identity's DefaultAzureCredential(): pip install azure-identity"
+        )
+        self.name = "airflow"
+
+    def __reduce__(self) -> tuple[type["AirflowNotInstalledError"], tuple[()]]:
+        return type(self), ()
