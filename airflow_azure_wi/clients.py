@@ -1,6 +1,7 @@
-"""What an Azure SDK client class takes from a connection."""
+"""What an Azure SDK client class takes from a connection, and what it says in the task's log."""
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,12 @@ from airflow_azure_wi.clouds import PUBLIC, Cloud
 from airflow_azure_wi.errors import ClientError
 
 _MANAGEMENT = "azure.mgmt."
+
+# Writes the headers of each request and of each response at INFO, about twenty lines for both.
+HTTP_LOGGER = "azure.core.pipeline.policies.http_logging_policy"
+# The stock provider's own variable, with its default:
+# https://github.com/apache/airflow/blob/main/providers/microsoft/azure/src/airflow/providers/microsoft/azure/hooks/wasb.py
+HTTP_LOGGING_LEVEL = "AZURE_HTTP_LOGGING_LEVEL"
 
 
 def arguments_for(
@@ -46,6 +53,25 @@ def arguments_for(
                 f"connection (`az account show --query id`), or pass subscription_id= with the call."
             )
     return arguments
+
+
+def quiet_http_logging(environment: Mapping[str, str]) -> None:
+    """Let Azure SDK clients log no requests in this process, as the stock provider's WasbHook does.
+
+    A level that someone has set on the logger itself stays.
+
+    :param environment: AZURE_HTTP_LOGGING_LEVEL in it overrides both.
+    """
+    logger = logging.getLogger(HTTP_LOGGER)
+    wanted = environment.get(HTTP_LOGGING_LEVEL, "").strip().upper()
+    if not wanted:
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
+        return
+    try:
+        logger.setLevel(int(wanted) if wanted.isdecimal() else wanted)
+    except ValueError:
+        logger.setLevel(logging.WARNING)
 
 
 def _where_it_is_managed(

@@ -7,11 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from airflow_azure_wi.hooks import configuration
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from tests.airflow_program import CONNECTION, Airflow, variables_of, without_recipes
 from tests.recorder import Recorder
 
 UNUSED_DATABASE = "unused.db"
+
+
+@pytest.fixture(autouse=True)
+def _options_are_read_again() -> Iterator[None]:
+    """Let each test find the options that it sets, although a process reads them once."""
+    configuration.start_over()
+    yield
+    configuration.start_over()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ marked with the connection they are from. A mark does not show: to all who do no
 """
 
 import functools
+import os
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -39,15 +40,19 @@ class SignIn:
     def credential(self) -> "WorkloadIdentityCredential":
         """Return the credential that everyone in this process shares."""
         from airflow_azure_wi.auth import credential_for
+        from airflow_azure_wi.clients import quiet_http_logging
         from airflow_azure_wi.hooks.configuration import deployment
 
+        quiet_http_logging(os.environ)
         return credential_for(self.identity, deployment(), used_by=self.name)
 
     def async_credential(self) -> "AsyncWorkloadIdentityCredential":
         """Return its twin for asynchronous clients."""
         from airflow_azure_wi.auth import async_credential_for
+        from airflow_azure_wi.clients import quiet_http_logging
         from airflow_azure_wi.hooks.configuration import deployment
 
+        quiet_http_logging(os.environ)
         return async_credential_for(self.identity, deployment(), used_by=self.name)
 
 

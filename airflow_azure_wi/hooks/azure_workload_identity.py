@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from azure.identity import WorkloadIdentityCredential
     from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
 
+    from airflow_azure_wi.deployment import Deployment
     from airflow_azure_wi.doctor import Case, Report
     from airflow_azure_wi.identity import WorkloadIdentity
 
@@ -50,6 +51,13 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         self.conn_id = conn_id
         self.sdk_client = sdk_client
         self._identity: WorkloadIdentity | None = None
+        # What was handed out last, with the deployment that it is for.
+        self._credential: tuple[Deployment, WorkloadIdentityCredential] | None = None
+        self._async_credential: tuple[Deployment, AsyncWorkloadIdentityCredential] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the credentials: elsewhere, the deployment is another."""
+        return self.__dict__ | {"_credential": None, "_async_credential": None}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -82,20 +90,32 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :raises IdentityError: if the connection does not describe a workload identity.
         :raises DeploymentError: if what the deployment says cannot be used.
         """
-        from airflow_azure_wi.auth import credential_for
         from airflow_azure_wi.hooks.configuration import deployment
 
-        return credential_for(self.get_identity(), deployment(), used_by=self._name())
+        now, last = deployment(), self._credential
+        if last is None or last[0] is not now or now.development_credential:
+            from airflow_azure_wi.auth import credential_for
+            from airflow_azure_wi.clients import quiet_http_logging
+
+            quiet_http_logging(os.environ)
+            last = self._credential = now, credential_for(self.get_identity(), now, used_by=self._name())
+        return last[1]
 
     def get_async_credential(self) -> "AsyncWorkloadIdentityCredential":
         """Return the credential for asynchronous clients; it shares its access tokens with the synchronous one.
 
         In a trigger or an asynchronous task, ``await`` :meth:`aget_credential` instead.
         """
-        from airflow_azure_wi.auth import async_credential_for
         from airflow_azure_wi.hooks.configuration import deployment
 
-        return async_credential_for(self.get_identity(), deployment(), used_by=self._name())
+        now, last = deployment(), self._async_credential
+        if last is None or last[0] is not now or now.development_credential:
+            from airflow_azure_wi.auth import async_credential_for
+            from airflow_azure_wi.clients import quiet_http_logging
+
+            quiet_http_logging(os.environ)
+            last = self._async_credential = now, async_credential_for(self.get_identity(), now, used_by=self._name())
+        return last[1]
 
     async def aget_credential(self) -> "AsyncWorkloadIdentityCredential":
         """Return what :meth:`get_async_credential` does, reading the connection without blocking the event loop."""
@@ -140,15 +160,19 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :raises TokenExchangeError: if Entra gives no token.
         :raises FederatedTokenError: if there is no usable federated token.
         """
+        from airflow_azure_wi.hooks import masking
+
         access_token = self.get_credential().get_token(*scopes, **kwargs)
-        airflow_compat.mask_secret(access_token.token)
+        masking.mask_once(access_token.token)
         return access_token
 
     async def aget_token(self, *scopes: str, **kwargs: Any) -> "AccessToken":
         """Return what :meth:`get_token` does, without blocking the event loop."""
+        from airflow_azure_wi.hooks import masking
+
         credential = await self.aget_credential()
         access_token = await credential.get_token(*scopes, **kwargs)
-        await airflow_compat.amask_secret(access_token.token)
+        await masking.amask_once(access_token.token)
         return access_token
 
     def environment(self) -> dict[str, str]:

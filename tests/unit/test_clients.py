@@ -1,3 +1,5 @@
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from azure.mgmt.storage.aio import StorageManagementClient as AsyncStorageManage
 from azure.storage.blob import BlobServiceClient
 from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
 
-from airflow_azure_wi.clients import arguments_for
+from airflow_azure_wi.clients import HTTP_LOGGER, arguments_for, quiet_http_logging
 from airflow_azure_wi.clouds import CHINA, PUBLIC, US_GOVERNMENT, Cloud
 from airflow_azure_wi.errors import ClientError
 
@@ -96,3 +98,38 @@ def test_a_class_that_takes_no_credential_is_named() -> None:
 
     with pytest.raises(ClientError, match=r"Client takes no credential=.*get_credential\(\)"):
         arguments(Client)
+
+
+@pytest.fixture
+def http_logger() -> Iterator[logging.Logger]:
+    logger = logging.getLogger(HTTP_LOGGER)
+    before = logger.level
+    logger.setLevel(logging.NOTSET)
+    yield logger
+    logger.setLevel(before)
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [
+        (None, logging.WARNING),
+        (" ", logging.WARNING),
+        ("INFO", logging.INFO),
+        ("debug", logging.DEBUG),
+        ("20", logging.INFO),
+        ("loud", logging.WARNING),
+    ],
+)
+def test_requests_are_logged_only_where_the_variable_of_the_stock_provider_says_so(
+    http_logger: logging.Logger, value: str | None, level: int
+) -> None:
+    quiet_http_logging({} if value is None else {"AZURE_HTTP_LOGGING_LEVEL": value})
+    assert http_logger.level == level
+
+
+def test_a_level_that_someone_has_set_stays_unless_the_variable_says_otherwise(http_logger: logging.Logger) -> None:
+    http_logger.setLevel(logging.INFO)
+    quiet_http_logging({})
+    assert http_logger.level == logging.INFO
+    quiet_http_logging({"AZURE_HTTP_LOGGING_LEVEL": "ERROR"})
+    assert http_logger.level == logging.ERROR
