@@ -22,6 +22,10 @@ _FETCH_SECONDS = 5.0
 AUTHENTICATED_BY = "azpacr"
 BY_ASSERTION, BY_SECRET = "2", "1"
 
+# What is compared, in this order, and the code where no credential has it.
+_NO_MATCH = {"issuer": "AADSTS700211", "subject": "AADSTS700213", "audience": "AADSTS700212"}
+_DIFFERS_IN_CASE = "AADSTS7002138"
+
 
 @dataclass(frozen=True)
 class Assertion:
@@ -73,6 +77,8 @@ class Assertion:
             "subject": self.subject,
             "audience": ", ".join(self.audiences),
             "key_id": self.header.get("kid", ""),
+            "part": "subject",
+            "value": self.subject,
         }
 
 
@@ -139,7 +145,7 @@ def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) 
     """
     if not assertion.claims:
         raise Refusal("AADSTS50027", {})
-    _match(assertion, identity.federated_credentials)
+    _match(assertion, identity)
     is_entras_own = assertion.issuer.startswith(PUBLIC.authority_host)
     if is_entras_own and assertion.issuer != entra_issuer(identity.registered_in):
         raise Refusal("AADSTS700236", assertion.details())
@@ -151,17 +157,27 @@ def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) 
     _verify_times(assertion)
 
 
-def _match(assertion: Assertion, credentials: tuple[FederatedIdentityCredential, ...]) -> None:
-    if not credentials:
-        raise Refusal("AADSTS70021", assertion.details())
-    same_issuer = [credential for credential in credentials if credential.issuer == assertion.issuer]
-    if not same_issuer:
-        raise Refusal("AADSTS700211", assertion.details())
-    same_subject = [credential for credential in same_issuer if credential.subject == assertion.subject]
-    if not same_subject:
-        raise Refusal("AADSTS700213", assertion.details())
-    if not any(set(credential.audiences) & set(assertion.audiences) for credential in same_subject):
-        raise Refusal("AADSTS700212", assertion.details())
+def _match(assertion: Assertion, identity: ManagedIdentity) -> None:
+    """Find the credential that an assertion is for: by issuer, then subject, then audience, letter by letter.
+
+    https://learn.microsoft.com/entra/identity-platform/reference-breaking-changes (August 2024). Unverified: that a
+    difference in case has a code of its own for issuer and audience, too.
+    """
+    candidates = identity.federated_credentials
+    if not candidates:
+        raise Refusal("AADSTS70025", {"client_id": identity.client_id, "name": identity.name})
+    for part, code in _NO_MATCH.items():
+        presented = _values(assertion, part)
+        expected = frozenset().union(*(_values(credential, part) for credential in candidates))
+        if not presented & expected:
+            differs_in_case = {value.lower() for value in presented} & {value.lower() for value in expected}
+            details = {**assertion.details(), "part": part, "value": assertion.details()[part]}
+            raise Refusal(_DIFFERS_IN_CASE if differs_in_case else code, details)
+        candidates = tuple(credential for credential in candidates if presented & _values(credential, part))
+
+
+def _values(of: Assertion | FederatedIdentityCredential, part: str) -> frozenset[str]:
+    return frozenset(of.audiences if part == "audience" else [getattr(of, part)])
 
 
 def _verify_signature(assertion: Assertion, keys: IssuerKeys) -> None:

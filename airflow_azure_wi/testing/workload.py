@@ -81,7 +81,7 @@ class Workload:
         return conn_id
 
     def remove_federated_credential(self) -> None:
-        """Delete the federated identity credential of the managed identity. Entra then answers AADSTS70021."""
+        """Delete the federated identity credential of the managed identity. Entra then answers AADSTS70025."""
         self.identity.remove_credential(self._trusted.name)
 
     def change_federated_credential(

@@ -44,7 +44,7 @@ def test_a_connection_that_is_not_linked_says_what_to_do(
     finally:
         azure.identity.add_credential(credential)
     said = tested.stdout + tested.stderr
-    assert "AADSTS70021" in said
+    assert "AADSTS70025" in said
     assert "az identity federated-credential" in said
     assert "system:serviceaccount:airflow:airflow-worker" in said
     assert azure.projected_token.path.read_text() not in said

@@ -28,7 +28,7 @@ def test_dag_code_reaches_storage_as_it_is_written(azure_workload_identity: Work
 
 def test_dag_code_sees_what_goes_wrong(azure_workload_identity: Workload) -> None:
     azure_workload_identity.remove_federated_credential()
-    with pytest.raises(TokenExchangeError, match="AADSTS70021"):
+    with pytest.raises(TokenExchangeError, match="AADSTS70025"):
         AzureWorkloadIdentityHook(azure_workload_identity.conn_id).get_token(STORAGE)
     azure_workload_identity.repair()
     azure_workload_identity.throttle(times=3, retry_after=0)

@@ -114,7 +114,7 @@ def test_a_missing_credential(doctor: Callable[..., Report], identity: ManagedId
     identity.remove_credential("worker")
     report = doctor()
     assert failed(report) == ["token exchange"]
-    assert "AADSTS70021:" in found(report, "token exchange")
+    assert "AADSTS70025:" in found(report, "token exchange")
     assert "Failed: token exchange." in text.render(report)
     apply(command_of(report), identity)
     assert doctor().is_ok

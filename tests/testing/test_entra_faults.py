@@ -19,13 +19,23 @@ def takes(at_least: float, less_than: float) -> Iterator[None]:
     assert at_least <= time.monotonic() - start < less_than
 
 
-@pytest.mark.parametrize("code", ["AADSTS700213", "AADSTS90002", "AADSTS53003"])
-def test_refuse(azure: OfflineAzure, request_token: RequestToken, code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("AADSTS700213", 401),
+        ("AADSTS90002", 400),
+        ("AADSTS53003", 400),
+        ("AADSTS90025", 429),
+        ("AADSTS90033", 503),
+        ("AADSTS1", 400),
+    ],
+)
+def test_refuse(azure: OfflineAzure, request_token: RequestToken, code: str, status: int) -> None:
     azure.entra.fail_next(Refuse(code))
 
     response = request_token()
 
-    assert response.status_code == (401 if code == "AADSTS700213" else 400)
+    assert response.status_code == status
     assert response.json()["error_description"].startswith(f"{code}: ")
     assert azure.entra.exchanges[-1].error_code == code
 

@@ -27,7 +27,7 @@ from airflow_azure_wi.testing import Workload
 STORAGE = "https://storage.azure.com/.default"
 
 BREAK = {
-    "AADSTS70021": lambda workload: workload.remove_federated_credential(),
+    "AADSTS70025": lambda workload: workload.remove_federated_credential(),
     "AADSTS700211": lambda workload: workload.change_federated_credential(issuer="https://other"),
     "AADSTS700213": lambda workload: workload.change_federated_credential(subject="system:serviceaccount:other:other"),
     "AADSTS700212": lambda workload: workload.change_federated_credential(audience="api://other"),

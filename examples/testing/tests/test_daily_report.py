@@ -50,7 +50,7 @@ def test_the_azure_team_is_told_that_the_federated_identity_credential_is_missin
     with pytest.raises(TokenExchangeError) as caught:
         write_report()
     text = alert({"exception": caught.value})
-    assert text.startswith("To the Azure team: Entra refuses Airflow (AADSTS70021). ")
+    assert text.startswith("To the Azure team: Entra refuses Airflow (AADSTS70025). ")
     assert "subject 'system:serviceaccount:airflow:airflow-worker'" in text
 
 

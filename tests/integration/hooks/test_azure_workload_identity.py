@@ -200,7 +200,7 @@ def test_the_test_says_why_it_failed(hook: Any, identity: ManagedIdentity) -> No
     identity.remove_credential("worker")
     works, message = hook.test_connection()
     assert not works
-    assert "AADSTS70021" in message
+    assert "AADSTS70025" in message
     assert "Next step:" in message
 
 
