@@ -36,7 +36,7 @@ def identity_from_az(text: str, *, source: str) -> WorkloadIdentity:
         printed = printed[0]
     if not isinstance(printed, dict):
         raise IdentityError(source, [f"it holds no JSON object, {expected}"])
-    return WorkloadIdentity.from_extra(printed, source=source, environment={})
+    return WorkloadIdentity.from_extra(printed, source=source, environment=None)
 
 
 def problem_of_id(connection_id: str, output_format: str) -> str | None:

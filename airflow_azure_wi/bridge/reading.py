@@ -84,7 +84,7 @@ def _split(conn_id: Any) -> tuple[Any, "Endpoint | None"]:
 
 def _answer(reader: type[Any], base_hook: type[Any], connection: Any, endpoint: "Endpoint | None") -> Any:
     _last_read.set(None)
-    if getattr(connection, "conn_type", None) != CONNECTION_TYPE:
+    if getattr(connection, "conn_type", None) != CONNECTION_TYPE and not _is_misread(connection):
         if endpoint is not None:
             _refuse(connection, endpoint)
         return connection
@@ -96,6 +96,15 @@ def _answer(reader: type[Any], base_hook: type[Any], connection: Any, endpoint: 
     copy = shown(connection, reader, endpoint)
     _last_read.set(copy.azure_workload_identity)
     return copy
+
+
+def _is_misread(connection: Any) -> bool:
+    """Whether it is of this package's type, and Airflow could not read that; showing it says what to write."""
+    if getattr(connection, "conn_type", None):
+        return False
+    from airflow_azure_wi.identity import is_misread_uri
+
+    return is_misread_uri(connection)
 
 
 def _refuse(connection: Any, endpoint: "Endpoint") -> NoReturn:

@@ -1,6 +1,5 @@
 """What a stock hook is shown of a connection of this package's type."""
 
-import json
 import os
 from typing import Any
 
@@ -9,7 +8,7 @@ from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge.signing_in import CLIENT_ID, MarkedId, SignIn
 from airflow_azure_wi.endpoints import Endpoint
 from airflow_azure_wi.errors import EndpointError
-from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.identity import WorkloadIdentity, extra_of_connection, identity_from_connection
 
 # Under these names some stock hooks expect a client secret to go with them. The stored ones mean the identity.
 _NAMES_OF_A_SECRET_S_OWNER = ("tenant_id", "client_id")
@@ -24,9 +23,7 @@ def shown(connection: Any, reader: type[Any], endpoint: Endpoint | None) -> Any:
     :raises IdentityError: if the connection does not describe a workload identity.
     """
     name = f"connection {connection.conn_id!r}"
-    identity = WorkloadIdentity.from_extra(
-        connection.extra, login=connection.login, source=name, environment=os.environ
-    )
+    identity = identity_from_connection(connection, environment=os.environ)
     sign_in = SignIn(identity, name)
     fields = {
         # Neither is an identity's: with a secret, stock hooks would sign in as somebody else.
@@ -35,7 +32,7 @@ def shown(connection: Any, reader: type[Any], endpoint: Endpoint | None) -> Any:
         "host": connection.host,
         "schema": connection.schema,
     }
-    extra = _extra(connection.extra, sign_in)
+    extra = _extra(extra_of_connection(connection), sign_in)
     _fill_in(fields, extra, _reading_of(reader), endpoint or _own_endpoint(connection.host), overrule=bool(endpoint))
     return airflow_compat.connection_like(connection, fields, extra, azure_workload_identity=sign_in)
 
@@ -44,10 +41,9 @@ def _is_client_id(login: str | None, identity: WorkloadIdentity) -> bool:
     return (login or "").strip().lower() == identity.client_id
 
 
-def _extra(stored: str | None, sign_in: SignIn) -> dict[str, Any]:
+def _extra(extra: dict[str, Any], sign_in: SignIn) -> dict[str, Any]:
     """Return the stored extra with the names that stock hooks use."""
     identity = sign_in.identity
-    extra = json.loads(stored) if stored and stored.strip() else {}
     for key in _NAMES_OF_A_SECRET_S_OWNER:
         extra.pop(key, None)
     extra |= {

@@ -63,7 +63,7 @@ def _case(arguments: argparse.Namespace, resource: IdentityResource | None) -> "
     from airflow_azure_wi.doctor import Case
 
     if arguments.conn_id is None:
-        return Case.of("the environment", None, environment=os.environ, resource=resource)
+        return Case.of(None, environment=os.environ, resource=resource)
     # Airflow may log to standard output while it starts, which is for the report alone.
     with contextlib.redirect_stdout(sys.stderr):
         from airflow_azure_wi import airflow_compat
@@ -78,14 +78,7 @@ def _case(arguments: argparse.Namespace, resource: IdentityResource | None) -> "
                 "azure_workload_identity_preflight instead, or examine the environment, without a connection id."
             ) from None
         configured = options()
-    return Case.of(
-        f"connection {arguments.conn_id!r}",
-        connection.extra,
-        login=connection.login,
-        environment=os.environ,
-        options=configured,
-        resource=resource,
-    )
+    return Case.of(connection, environment=os.environ, options=configured, resource=resource)
 
 
 COMMAND = Command(

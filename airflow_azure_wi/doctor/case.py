@@ -1,6 +1,5 @@
 """What is examined: who shall sign in, as far as that is known, and where."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +8,12 @@ from airflow_azure_wi.clouds import PUBLIC, Cloud
 from airflow_azure_wi.deployment import CONFIG_SECTION, Deployment, Options
 from airflow_azure_wi.errors import DeploymentError, IdentityError
 from airflow_azure_wi.federation.credentials import IdentityResource
-from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.identity import (
+    WorkloadIdentity,
+    extra_of_connection,
+    identity_from_connection,
+    name_of,
+)
 
 _AUTHORITY_HOST = "AZURE_AUTHORITY_HOST"
 _TOKEN_PROXY = "AZURE_KUBERNETES_TOKEN_PROXY"
@@ -40,21 +44,23 @@ class Case:
     @classmethod
     def of(
         cls,
-        about: str,
-        extra: Mapping[str, Any] | str | None,
+        connection: Any,
         *,
         environment: Mapping[str, str],
-        login: str | None = None,
+        source: str | None = None,
         options: Options | None = None,
         resource: IdentityResource | None = None,
     ) -> "Case":
-        """Gather a case from a connection's extra and an environment. What is wrong with them is part of the case.
+        """Gather a case from a connection and an environment. What is wrong with them is part of the case.
 
+        :param connection: a connection of Airflow, or None where the environment alone names the identity.
+        :param source: the name of the connection used in messages; ``connection`` and its id unless given.
         :param options: Airflow's options, or None to take those that the environment sets.
         """
+        about = source or ("the environment" if connection is None else name_of(connection))
         identity, identity_problem = None, None
         try:
-            identity = WorkloadIdentity.from_extra(extra, source=about, environment=environment, login=login)
+            identity = _identity(connection, environment, about)
         except IdentityError as error:
             identity_problem = str(error)
         where, authority = dict(environment), {_AUTHORITY_HOST: environment.get(_AUTHORITY_HOST, "")}
@@ -78,7 +84,7 @@ class Case:
             token_file_problem=token_file_problem,
             authority_problem=authority_problem,
             options_problem=options_problem,
-            resource=resource or _resource_in(extra),
+            resource=resource or _resource_in(connection),
         )
 
     @property
@@ -114,12 +120,13 @@ def _deployment(environment: Mapping[str, str], options: Options) -> tuple[Deplo
         return Deployment.of({}), str(error)
 
 
-def _resource_in(extra: Mapping[str, Any] | str | None) -> IdentityResource | None:
+def _identity(connection: Any, environment: Mapping[str, str], about: str) -> WorkloadIdentity:
+    if connection is None:
+        return WorkloadIdentity.from_extra(None, source=about, environment=environment)
+    return identity_from_connection(connection, environment=environment, source=about)
+
+
+def _resource_in(connection: Any) -> IdentityResource | None:
     """Return where the identity is, if the connection holds all that ``az identity show`` prints."""
-    if isinstance(extra, str):
-        try:
-            extra = json.loads(extra)
-        except (ValueError, RecursionError):
-            return None
-    resource_id = extra.get("id") if isinstance(extra, Mapping) else None
+    resource_id = None if connection is None else extra_of_connection(connection).get("id")
     return IdentityResource.from_resource_id(resource_id) if isinstance(resource_id, str) else None

@@ -246,26 +246,15 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             self._identity = self._identity_in(await airflow_compat.aget_connection(self, self.conn_id))
 
     def _identity_in(self, connection: Any) -> "WorkloadIdentity":
-        from airflow_azure_wi.identity import WorkloadIdentity
+        from airflow_azure_wi.identity import identity_from_connection
 
-        return WorkloadIdentity.from_extra(
-            connection.extra,
-            login=connection.login,
-            source=self._name(),
-            environment=os.environ,
-        )
+        return identity_from_connection(connection, environment=os.environ, source=self._name())
 
     def _case_of(self, connection: Any) -> "Case":
         from airflow_azure_wi.doctor import Case
         from airflow_azure_wi.hooks.configuration import options
 
-        return Case.of(
-            self._name(),
-            connection.extra,
-            login=connection.login,
-            environment=os.environ,
-            options=options(),
-        )
+        return Case.of(connection, environment=os.environ, source=self._name(), options=options())
 
     def _name(self) -> str:
         return f"connection {self.conn_id!r}"

@@ -30,6 +30,7 @@ from airflow_azure_wi.testing import (
 from airflow_azure_wi.testing.offline import NAMESPACE, SERVICE_ACCOUNT
 from airflow_azure_wi.testing.server import HttpsServer
 from tests.fake_az import FakeAz
+from tests.stored_connection import StoredConnection
 
 SUBJECT = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 
@@ -42,7 +43,7 @@ def doctor(workload: OfflineAzure, identity: ManagedIdentity) -> Callable[..., R
     def doctor(**options: Any) -> Report:
         resource = IdentityResource(identity.name, identity.resource_group) if options.pop("named", True) else None
         extra = options.pop("extra", {"clientId": identity.client_id, "tenantId": identity.tenant_id})
-        case = Case.of("connection 'azure_wi'", extra, environment=os.environ, resource=resource)
+        case = Case.of(StoredConnection(extra), environment=os.environ, resource=resource)
         report = examine(case, **options)
         for shown in (text.render(report), json.dumps(report.as_json()), report.short()):
             assert "eyJ" not in shown
@@ -205,7 +206,7 @@ def test_each_examination_makes_an_exchange_of_its_own(
 ) -> None:
     """A token that is kept on disk says nothing about whether signing in works now."""
     options = Options(token_cache="disk", token_cache_folder=str(tmp_path / "tokens"))
-    case = Case.of("x", identity.as_json(), environment=workload.environment(), options=options)
+    case = Case.of(StoredConnection(identity.as_json()), environment=workload.environment(), options=options)
     assert examine(case).is_ok
     identity.remove_credential("worker")
     assert failed(examine(case)) == ["token exchange"]

@@ -64,6 +64,30 @@ def test_no_secret_that_lies_beside_the_identity_is_used(
     assert WasbHook.get_connection("azure_wi").password is None
 
 
+def test_stock_hooks_find_what_is_stored_under_prefixed_names_or_within_an_extra(
+    connect: Connect, identity: ManagedIdentity
+) -> None:
+    stored = {f"extra__azure_workload_identity__{name}": value for name, value in identity.as_json().items()}
+    stored["extra__azure_workload_identity__resource_group"] = "rg"
+    connect("azure_wi", "azure_workload_identity", extra={"extra": json.dumps(stored)})
+    read = WasbHook.get_connection("azure_wi").extra_dejson
+    assert read["managed_identity_client_id"] == identity.client_id
+    assert read["resource_group"] == "rg"
+
+
+@pytest.mark.parametrize("conn_id", ["azure_wi", at("azure_wi", "https://acct.blob.core.windows.net")])
+def test_a_uri_whose_scheme_has_underscores_says_what_to_write(
+    conn_id: str, monkeypatch: pytest.MonkeyPatch, identity: ManagedIdentity
+) -> None:
+    ids = f"clientId={identity.client_id}&tenantId={identity.tenant_id}"
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_WI", f"azure_workload_identity:///?{ids}")
+    for hook in (WasbHook, AzureBaseHook):
+        with pytest.raises(IdentityError, match="Write azure-workload-identity://"):
+            hook.get_connection(conn_id)
+    with pytest.raises(IdentityError, match="Write azure-workload-identity://"):
+        AzureWorkloadIdentityHook("azure_wi").get_identity()
+
+
 def test_an_incomplete_connection_says_so_before_a_stock_hook_guesses(connect: Connect) -> None:
     connect("azure_wi", "azure_workload_identity", extra={"clientId": "nonsense"})
     with pytest.raises(

@@ -1,16 +1,19 @@
 import json
 import pickle
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.definitions.connection import Connection as SdkConnection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_azure_wi.clouds import US_GOVERNMENT
+from airflow_azure_wi.clouds import CHINA, PUBLIC, US_GOVERNMENT, Cloud
 from airflow_azure_wi.errors import IdentityError
-from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.identity import WorkloadIdentity, extra_of_connection, identity_from_connection
+from tests.stored_connection import StoredConnection
 
 CLIENT = "6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10"
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
@@ -152,6 +155,128 @@ def test_the_error_survives_a_process_boundary() -> None:
     assert copy.problems == caught.value.problems
 
 
+def of_connection(extra: Any, **fields: Any) -> WorkloadIdentity:
+    return identity_from_connection(StoredConnection(extra, **fields), environment={})
+
+
+IDS = {"clientId": CLIENT, "tenantId": TENANT, "subscriptionId": SUBSCRIPTION}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {f"extra__azure_workload_identity__{name}": value for name, value in IDS.items()},
+        {**IDS, "clientId": " ", "extra__azure_workload_identity__clientId": CLIENT},
+        json.dumps(json.dumps(IDS)),
+        json.dumps(json.dumps(json.dumps(IDS))),
+        {"extra": IDS},
+        {"extra": json.dumps(IDS)},
+        {"__extra__": json.dumps(IDS)},
+        {"conn_type": "azure_workload_identity", "host": None, "extra": {"__extra__": IDS}},
+        {"extra": json.dumps({f"extra__azure_workload_identity__{name}": value for name, value in IDS.items()})},
+        {"properties": {"principalId": "x", **IDS}, "location": "westeurope", "name": "airflow"},
+        {"ClientId": CLIENT, "TenantId": TENANT, "Id": f"/subscriptions/{SUBSCRIPTION}/resourcegroups/data"},
+        {name: {"type": "String", "value": value} for name, value in IDS.items()},
+        {
+            "client_id": {"sensitive": False, "type": "string", "value": CLIENT},
+            "tenant_id": {"sensitive": False, "type": "string", "value": TENANT},
+            "subscription_id": {"sensitive": False, "type": "string", "value": SUBSCRIPTION},
+        },
+        {"identity": {"sensitive": False, "type": ["object", {}], "value": IDS}},
+        {
+            "id": "/subscriptions/99999999-0000-0000-0000-000000000000/resourceGroups/data/providers/x",
+            "properties": {"outputs": {name: {"type": "String", "value": value} for name, value in IDS.items()}},
+        },
+    ],
+)
+def test_each_form_in_which_an_identity_is_stored(extra: Any) -> None:
+    assert of_connection(extra) == WorkloadIdentity(CLIENT, TENANT, SUBSCRIPTION)
+
+
+@pytest.mark.parametrize("conn_type", ["wasb", "azure_data_lake", "azure_container_registry", "azure_synapse"])
+@pytest.mark.parametrize("short", [None, CLIENT, ""])
+def test_prefixed_names_of_a_stock_connection_are_read_as_get_field_reads_them(
+    conn_type: str, short: str | None
+) -> None:
+    from airflow.providers.microsoft.azure.utils import get_field
+
+    prefixed = CLIENT if short is None else "11111111-1111-1111-1111-111111111111"
+    extra = {
+        f"extra__{conn_type}__managed_identity_client_id": prefixed,
+        f"extra__{conn_type}__workload_identity_tenant_id": TENANT,
+    } | ({} if short is None else {"managed_identity_client_id": short})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stock = get_field(conn_id="x", conn_type=conn_type, extras=extra, field_name="managed_identity_client_id")
+    # An empty short name hides the prefixed one from get_field; here empty means absent.
+    assert of_connection(extra, conn_type=conn_type).client_id == (stock or prefixed)
+
+
+def test_what_stock_hooks_look_for_is_unwrapped_too() -> None:
+    extra = {"extra": {"extra__azure_workload_identity__resource_group": "data"}, "factory_name": "f"}
+    assert extra_of_connection(StoredConnection(extra)) == {"resource_group": "data", "factory_name": "f"}
+    assert extra_of_connection(StoredConnection("{")) == {}
+
+
+def test_ids_that_differ_between_outputs_are_an_error() -> None:
+    other = {"client_id": {"value": "11111111-1111-1111-1111-111111111111"}, "tenant_id": {"value": TENANT}}
+    message = problems_of({"a": {"value": IDS}, **other})
+    assert f"a.clientId is {CLIENT} but client_id is 11111111" in message
+
+
+def test_a_login_holds_the_client_id_of_a_stock_connection() -> None:
+    assert of_connection({"tenantId": TENANT}, login=CLIENT, conn_type="azure").client_id == CLIENT
+
+
+def test_messages_name_the_connection_as_the_user_did() -> None:
+    connection = StoredConnection({}, conn_id="x\x1b[31m")
+    with pytest.raises(IdentityError, match=r"connection 'x\\x1b\[31m' does not"):
+        identity_from_connection(connection, environment={})
+    with pytest.raises(IdentityError, match="my name does not describe"):
+        identity_from_connection(connection, environment={}, source="my name")
+
+
+@pytest.mark.parametrize("uri", ["azure_workload_identity:///?clientId=x", "azure_workload_identity://?clientId=x"])
+def test_a_uri_whose_scheme_has_underscores_says_what_to_write(uri: str) -> None:
+    from airflow.models.connection import Connection
+
+    for connection in (Connection(conn_id="azure_wi", uri=uri), SdkConnection.from_uri(uri, conn_id="azure_wi")):
+        with pytest.raises(IdentityError, match="Write azure-workload-identity://"):
+            identity_from_connection(connection, environment={})
+
+
+def test_a_uri_whose_scheme_has_hyphens_is_of_our_type() -> None:
+    uri = f"azure-workload-identity:///?clientId={CLIENT}&tenantId={TENANT}"
+    connection = SdkConnection.from_uri(uri, conn_id="azure_wi")
+    assert connection.conn_type == "azure_workload_identity"
+    assert identity_from_connection(connection, environment={}) == WorkloadIdentity(CLIENT, TENANT)
+
+
+@pytest.mark.parametrize(
+    ("location", "cloud"),
+    [
+        ("usgovvirginia", US_GOVERNMENT),
+        ("USGov Arizona", US_GOVERNMENT),
+        ("usdodcentral", US_GOVERNMENT),
+        ("chinaeast2", CHINA),
+        ("China North 3", CHINA),
+        ("westeurope", PUBLIC),
+        ("eastus", PUBLIC),
+    ],
+)
+def test_the_region_gives_the_cloud(location: str, cloud: Cloud) -> None:
+    assert of_connection(IDS | {"location": location}).cloud == cloud
+    named = IDS | {"location": location, "cloud_environment": "AzureChinaCloud"}
+    assert of_connection(named).cloud == CHINA
+
+
+def test_without_an_environment_no_variable_is_spoken_of() -> None:
+    with pytest.raises(IdentityError) as caught:
+        WorkloadIdentity.from_extra({}, source="file 'x'", environment=None)
+    assert "tenantId is missing" in str(caught.value)
+    assert "AZURE_" not in str(caught.value)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
@@ -183,7 +308,3 @@ def test_any_json_gives_an_identity_or_the_one_error(extra: Any, login: str | No
 def test_any_text_gives_an_identity_or_the_one_error(text: str) -> None:
     with suppress(IdentityError):
         parse(text)
-
-
-APPLICATION, ELSEWHERE = "0a6c8c52-3b75-4f0f-9a08-3a2d0c1c7a11", "b2b1a2f0-52d7-4f52-8d3b-6f7c8e9d0a12"
-CHAIN = [{"clientId": APPLICATION, "tenantId": ELSEWHERE}]

@@ -3,9 +3,10 @@ import pytest
 
 from airflow_azure_wi.doctor import Case, Status
 from airflow_azure_wi.doctor.sign_in_checks import check_access_token
+from tests.stored_connection import StoredConnection
 
 CLIENT, TENANT, OBJECT = (f"{digit * 8}-0000-0000-0000-000000000000" for digit in "123")
-CASE = Case.of("x", {"clientId": CLIENT, "tenantId": TENANT}, environment={})
+CASE = Case.of(StoredConnection({"clientId": CLIENT, "tenantId": TENANT}), environment={})
 
 
 def token(**claims: object) -> str:

@@ -6,6 +6,7 @@ import pytest
 from airflow_azure_wi.doctor import Case, Status
 from airflow_azure_wi.doctor.token_checks import check_audience, check_claims, check_environment, check_lifetime
 from airflow_azure_wi.federated_token import FederatedToken
+from tests.stored_connection import StoredConnection
 
 SUBJECT = "system:serviceaccount:airflow:airflow-worker"
 TOKEN = FederatedToken("a.b.c", "https://oidc.example.com/", SUBJECT, ("api://AzureADTokenExchange",), None, None)
@@ -13,7 +14,7 @@ TOKEN = FederatedToken("a.b.c", "https://oidc.example.com/", SUBJECT, ("api://Az
 
 def case(cloud: str | None = None, **environment: str) -> Case:
     extra = {"clientId": "6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10", "tenantId": "contoso.com", "cloud_environment": cloud}
-    return Case.of("connection 'azure_wi'", extra, environment=environment)
+    return Case.of(StoredConnection(extra), environment=environment)
 
 
 @pytest.mark.parametrize(
