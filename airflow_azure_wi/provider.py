@@ -62,8 +62,9 @@ CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "default": "memory",
     },
     "token_cache_folder": {
-        "description": "The folder for `token_cache = disk`, which is made with mode 0700. It should be in memory: "
-        "in Kubernetes an emptyDir with medium Memory, elsewhere a folder on a tmpfs.",
+        "description": "The folder for `token_cache = disk`, which is made with mode 0700. When empty, it is "
+        "airflow-azure-wi in XDG_RUNTIME_DIR, otherwise /dev/shm/airflow-azure-wi-UID. Another one should be in memory "
+        "as well. It is used only if no other user can write to it or to a folder above it.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "/run/airflow-azure-wi",

@@ -17,7 +17,7 @@ from azure.core.credentials import AccessTokenInfo
 
 from airflow_azure_wi.auth.disk_cache import DiskCache
 from airflow_azure_wi.auth.token_cache import TokenRequest
-from tests.unit.auth.processes import Running, event, in_process, write_no_more
+from tests.processes import Running, event, in_process, write_no_more
 
 STORAGE = TokenRequest(("https://storage.azure.com/.default",))
 VAULT = TokenRequest(("https://vault.azure.net/.default",))

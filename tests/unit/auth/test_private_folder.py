@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from airflow_azure_wi.auth import private_folder
-from tests.unit.auth.processes import NOBODY, Running, as_nobody, in_process
+from tests.processes import NOBODY, Running, as_nobody, in_process
 
 
 @pytest.fixture
