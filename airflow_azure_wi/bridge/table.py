@@ -24,6 +24,7 @@ class Reading(NamedTuple):
 # By the name of the stock hook's class or of one that it derives from; the first that matches is used. BaseHook is
 # Airflow's own.
 READINGS = {
+    "AzureAIAgentsHook": Reading({"host": "url", "extra.endpoint": "url"}),
     "AzureAnalysisServicesHook": Reading({"host": "hostname"}),
     # Its get_token() refuses without this.
     "AzureBaseHook": Reading(also={"extra.use_azure_identity_object": True}),
@@ -36,9 +37,60 @@ READINGS = {
     "AzureFileShareHook": Reading({"login": "url"}),
     # It takes a missing schema for the connection string "None".
     "BaseAzureServiceBusHook": Reading({"extra.fully_qualified_namespace": "hostname"}, also={"schema": ""}),
-    # Asked by the file system of abfs://, which wants both extras, and by asynchronous hooks, which want the host.
-    "BaseHook": Reading({"host": "url", "extra.account_name": "account", "extra.account_host": "location"}),
+    # Asked by the file system of abfs://, which wants both names of an account, and by asynchronous hooks, which want
+    # the host or, for AI agents, the endpoint.
+    "BaseHook": Reading(
+        {
+            "host": "url",
+            "extra.account_name": "account",
+            "extra.account_host": "location",
+            "extra.endpoint": "url",
+        }
+    ),
 }
+
+# The settings of the extra that stock hooks are shown, and what their value has to be: "text" and "name" (letters,
+# digits and . _ -), "number" or "switch". Beside them and the places above, a hook is shown the identity and nothing
+# else: extras that it does not read itself go on to a client of the SDK, to which `_hosts`, `proxies`, `audience` or
+# `connection_verify` would say where an access token is sent, and for what.
+SETTINGS = MappingProxyType(
+    {
+        "batch_size": "number",
+        "collection_name": "text",
+        "database_name": "text",
+        "drive_id": "text",
+        "factory_name": "text",
+        "index": "text",
+        "partition_key": "text",
+        "resource_group": "text",
+        "resource_group_name": "text",
+        # Of Microsoft Graph. The hook joins the version to its URL, where an absolute one would take the URL's place;
+        # allowed hosts can only be fewer; the environment is the deployment's.
+        "allowed_hosts": "text",
+        "api_version": "name",
+        "trust_env": "switch",
+        "use_azure_identity_object": "switch",
+        # How clients of Azure Storage transfer data.
+        "connection_timeout": "number",
+        "max_block_size": "number",
+        "max_chunk_get_size": "number",
+        "max_page_size": "number",
+        "max_single_get_size": "number",
+        "max_single_put_size": "number",
+        "min_large_block_upload_threshold": "number",
+        "read_timeout": "number",
+        "retry_connect": "number",
+        "retry_read": "number",
+        "retry_status": "number",
+        "retry_total": "number",
+    }
+)
+
+
+def endpoint_extras() -> frozenset[str]:
+    """Return the extras in which some hook looks for its endpoint."""
+    places = {place for reading in READINGS.values() for place in reading.endpoint}
+    return frozenset(place.removeprefix("extra.") for place in places if place.startswith("extra."))
 
 
 class Function(NamedTuple):
