@@ -23,7 +23,7 @@ __all__ = [
     "aget_connection",
     "amask_secret",
     "configured",
-    "configured_at_start",
+    "configured_switch",
     "connection_like",
     "mask_secret",
     "stored_connection",
@@ -48,8 +48,8 @@ def configured(section: str, option: str) -> str:
     return str(conf.get(section, option, fallback="") or "")
 
 
-def configured_at_start(section: str, option: str, *, default: bool) -> bool:
-    """Return a switch of Airflow's configuration, while Airflow is being imported.
+def configured_switch(section: str, option: str, *, default: bool) -> bool:
+    """Return a switch of Airflow's configuration, also while Airflow is being imported.
 
     :raises Exception: of Airflow, if the value is neither true nor false.
     """

@@ -4,13 +4,14 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.errors import IdentityError
-from airflow_azure_wi.identity import WorkloadIdentity
-from airflow_azure_wi.provider import CONNECTION_TYPE
+from airflow_azure_wi.identity import STOCK_NAMES, WorkloadIdentity
+from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 
 # Airflow's own rule for connection ids; what an environment variable and a Secret of Kubernetes may be called.
 _CONNECTION_ID = re.compile(r"[\w#!()\-.:/\\]{1,200}", re.ASCII)
@@ -54,48 +55,79 @@ def problem_of_id(connection_id: str, output_format: str) -> str | None:
     return None
 
 
-def extra_of(identity: WorkloadIdentity) -> dict[str, Any]:
-    """Return the extra of a connection for an identity."""
-    extra: dict[str, Any] = _ids(identity)
-    if identity.subscription_id:
-        extra["subscriptionId"] = identity.subscription_id
-    if identity.cloud != PUBLIC:
-        extra["cloud_environment"] = identity.cloud.name
-    return extra
+@dataclass(frozen=True)
+class NewConnection:
+    """A connection to be made.
+
+    :param connection_id: its id.
+    :param extra: the ids that it consists of.
+    """
+
+    connection_id: str
+    extra: dict[str, str]
+    connection_type: str = CONNECTION_TYPE
+
+    @classmethod
+    def of(cls, identity: WorkloadIdentity, connection_id: str, *, is_stock: bool = False) -> "NewConnection":
+        """Return the connection for an identity.
+
+        :param is_stock: whether it is to be of the stock type `azure`, as Astro's Environment Manager makes it.
+        """
+        names = STOCK_NAMES if is_stock else ("clientId", "tenantId")
+        extra = dict(zip(names, (identity.client_id, identity.tenant_id), strict=True))
+        if identity.subscription_id:
+            extra["subscriptionId"] = identity.subscription_id
+        if identity.cloud != PUBLIC:
+            extra["cloud_environment"] = identity.cloud.name
+        return cls(connection_id, extra, STOCK_CONNECTION_TYPE if is_stock else CONNECTION_TYPE)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that Airflow reads it from."""
+        return f"AIRFLOW_CONN_{self.connection_id.upper()}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what Airflow reads from JSON."""
+        return {"conn_type": self.connection_type, "extra": self.extra}
 
 
-def as_env(identity: WorkloadIdentity, connection_id: str) -> str:
+def as_env(connection: NewConnection) -> str:
     """Return an assignment for a shell or an .env file."""
-    return f"{_variable(connection_id)}={shlex.quote(_compact(identity))}\n"
+    return f"{connection.variable}={shlex.quote(json.dumps(connection.as_dict()))}\n"
 
 
-def as_json(identity: WorkloadIdentity, connection_id: str) -> str:
+def as_json(connection: NewConnection) -> str:
     """Return the connection's JSON, as secrets backends hold it."""
-    return json.dumps(_connection(identity), indent=2) + "\n"
+    return json.dumps(connection.as_dict(), indent=2) + "\n"
 
 
-def as_uri(identity: WorkloadIdentity, connection_id: str) -> str:
+def as_uri(connection: NewConnection) -> str:
     """Return the connection's URI, as ``airflow connections get`` shows it."""
-    return f"{CONNECTION_TYPE.replace('_', '-')}:///?{urlencode(extra_of(identity))}\n"
+    return f"{connection.connection_type.replace('_', '-')}:///?{urlencode(connection.extra)}\n"
 
 
-def as_cli(identity: WorkloadIdentity, connection_id: str) -> str:
+def as_cli(connection: NewConnection) -> str:
     """Return the command that adds it to Airflow's database."""
+    connection_id = connection.connection_id
     # After "--", an id that begins with a dash is not taken for an option.
     where = ["--", connection_id] if connection_id.startswith("-") else [connection_id]
-    options = ["--conn-type", CONNECTION_TYPE, "--conn-extra", json.dumps(extra_of(identity))]
+    options = ["--conn-type", connection.connection_type, "--conn-extra", json.dumps(connection.extra)]
     return shlex.join(["airflow", "connections", "add", *options, *where]) + "\n"
 
 
-def as_airflow_settings(identity: WorkloadIdentity, connection_id: str) -> str:
+def as_airflow_settings(connection: NewConnection) -> str:
     """Return an ``airflow_settings.yaml``, which the Astro CLI loads into a local Airflow."""
-    connection = {"conn_id": connection_id, "conn_type": CONNECTION_TYPE, "conn_extra": extra_of(identity)}
-    return _yaml({"airflow": {"connections": [connection]}})
+    settings = {
+        "conn_id": connection.connection_id,
+        "conn_type": connection.connection_type,
+        "conn_extra": connection.extra,
+    }
+    return _yaml({"airflow": {"connections": [settings]}})
 
 
-def as_kubernetes(identity: WorkloadIdentity, connection_id: str) -> str:
+def as_kubernetes(connection: NewConnection) -> str:
     """Return a Secret for the official Helm chart's ``extraEnvFrom``."""
-    name = "airflow-connection-" + connection_id.lower().replace("_", "-").strip("-")
+    name = "airflow-connection-" + connection.connection_id.lower().replace("_", "-").strip("-")
     usage = (
         "# Apply it in Airflow's namespace, and name it in the values of the Helm chart:\n"
         "# extraEnvFrom: |\n"
@@ -108,12 +140,12 @@ def as_kubernetes(identity: WorkloadIdentity, connection_id: str) -> str:
             "kind": "Secret",
             "metadata": {"name": name},
             "type": "Opaque",
-            "stringData": {_variable(connection_id): _compact(identity)},
+            "stringData": {connection.variable: json.dumps(connection.as_dict())},
         }
     )
 
 
-FORMATS: dict[str, Callable[[WorkloadIdentity, str], str]] = {
+FORMATS: dict[str, Callable[[NewConnection], str]] = {
     "env": as_env,
     "json": as_json,
     "uri": as_uri,
@@ -121,22 +153,6 @@ FORMATS: dict[str, Callable[[WorkloadIdentity, str], str]] = {
     "airflow-settings": as_airflow_settings,
     "kubernetes": as_kubernetes,
 }
-
-
-def _connection(identity: WorkloadIdentity) -> dict[str, Any]:
-    return {"conn_type": CONNECTION_TYPE, "extra": extra_of(identity)}
-
-
-def _ids(identity: WorkloadIdentity) -> dict[str, str]:
-    return {"clientId": identity.client_id, "tenantId": identity.tenant_id}
-
-
-def _compact(identity: WorkloadIdentity) -> str:
-    return json.dumps(_connection(identity))
-
-
-def _variable(connection_id: str) -> str:
-    return f"AIRFLOW_CONN_{connection_id.upper()}"
 
 
 def _yaml(document: dict[str, Any]) -> str:

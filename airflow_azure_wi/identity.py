@@ -8,12 +8,15 @@ from typing import Any
 
 from airflow_azure_wi.clouds import CHINA, CLOUDS, PUBLIC, US_GOVERNMENT, Cloud
 from airflow_azure_wi.errors import IdentityError
-from airflow_azure_wi.provider import CONNECTION_TYPE
+from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 from airflow_azure_wi.redaction import excerpt, quoted
 
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _DOMAIN = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _SUBSCRIPTION_OF_RESOURCE = re.compile(r"/subscriptions/([^/]*)(?:/|$)", re.IGNORECASE)
+
+# What stock hooks call client id and tenant of a managed identity.
+STOCK_NAMES = ("managed_identity_client_id", "workload_identity_tenant_id")
 
 # An extra within an extra, and JSON text within JSON: more than this is not looked for.
 _DEEPEST = 4
@@ -55,6 +58,20 @@ def extra_of_connection(connection: Any) -> dict[str, Any]:
     Empty if it cannot be read; :func:`identity_from_connection` says why.
     """
     return _extra_of(connection.extra, connection.conn_type)[0]
+
+
+def is_stock_workload_identity(connection: Any) -> bool:
+    """Return whether a connection of the stock type `azure` names a workload identity, and no other way to sign in.
+
+    Astro's Environment Manager makes such connections, with the two names by which the stock hooks know a managed
+    identity: https://www.astronomer.io/docs/learn/connections/entra-workload-identity. With a password or a key file,
+    stock hooks sign in as an application instead.
+    """
+    if connection.conn_type != STOCK_CONNECTION_TYPE or getattr(connection, "password", None):
+        return False
+    extra = extra_of_connection(connection)
+    is_named = all(not _is_absent(extra.get(name)) for name in STOCK_NAMES)
+    return is_named and not any(extra.get(name) for name in ("key_path", "key_json"))
 
 
 def is_misread_uri(connection: Any) -> bool:

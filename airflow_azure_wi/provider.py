@@ -10,6 +10,9 @@ CONNECTION_TYPE = "azure_workload_identity"
 HOOK_CLASS = "airflow_azure_wi.hooks.azure_workload_identity.AzureWorkloadIdentityHook"
 HOOK_NAME = "Azure Workload Identity"
 
+# What Astro's Environment Manager makes, and the stock provider calls Azure.
+STOCK_CONNECTION_TYPE = "azure"
+
 # A field of schema type "string" is required by the form of Airflow 3.3; ["string", "null"] makes it optional.
 CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
     "clientId": {
@@ -96,6 +99,16 @@ CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "type": "boolean",
         "example": "False",
         "default": "True",
+    },
+    "serve_stock_connections": {
+        "description": "Whether stock hooks also sign in with this package where they are given the plain id of a "
+        "stock connection of type `azure` that names a workload identity, as Astro's Environment Manager makes them: "
+        "with managed_identity_client_id and workload_identity_tenant_id, and without a secret. With False, such a "
+        "connection is served only where the call names its endpoint with `at()`.",
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": "True",
+        "default": "False",
     },
 }
 

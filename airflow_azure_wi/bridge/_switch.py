@@ -24,7 +24,7 @@ def turn_on() -> None:
 def is_enabled() -> bool:
     """Whether ``[azure_workload_identity] bridge_stock_hooks`` leaves the bridge on."""
     try:
-        return airflow_compat.configured_at_start(CONFIG_SECTION, OPTION, default=True)
+        return airflow_compat.configured_switch(CONFIG_SECTION, OPTION, default=True)
     except Exception as error:  # noqa: BLE001 - no mistake in a configuration may keep Airflow from starting
         _imports.warn_once(
             f"The option [{CONFIG_SECTION}] {OPTION} of Airflow's configuration cannot be read: {error} "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge._imports import warn_once
 from airflow_azure_wi.bridge.signing_in import SignIn
-from airflow_azure_wi.provider import CONNECTION_TYPE
+from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 
 # Everything else is imported where it is used: every process reads this module, and few meet such a connection.
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _split(conn_id: Any) -> tuple[Any, "Endpoint | None"]:
 
 def _answer(reader: type[Any], base_hook: type[Any], connection: Any, endpoint: "Endpoint | None") -> Any:
     _last_read.set(None)
-    if getattr(connection, "conn_type", None) != CONNECTION_TYPE and not _is_misread(connection):
+    if not _serves(connection, is_named=endpoint is not None) and not _is_misread(connection):
         if endpoint is not None:
             _refuse(connection, endpoint)
         return connection
@@ -96,6 +96,20 @@ def _answer(reader: type[Any], base_hook: type[Any], connection: Any, endpoint: 
     copy = shown(connection, reader, endpoint)
     _last_read.set(copy.azure_workload_identity)
     return copy
+
+
+def _serves(connection: Any, *, is_named: bool) -> bool:
+    """Whether stock hooks are shown a connection as one of workload identity.
+
+    :param is_named: whether the call names its endpoint, which is asking for this package.
+    """
+    conn_type = getattr(connection, "conn_type", None)
+    if conn_type != STOCK_CONNECTION_TYPE:
+        return bool(conn_type == CONNECTION_TYPE)
+    from airflow_azure_wi.hooks.configuration import serves_stock_connections
+    from airflow_azure_wi.identity import is_stock_workload_identity
+
+    return is_stock_workload_identity(connection) and (is_named or serves_stock_connections())
 
 
 def _is_misread(connection: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from airflow_azure_wi.cli._text import read_text
 from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError
 from airflow_azure_wi.clouds import CLOUDS, PUBLIC
-from airflow_azure_wi.connection_formats import FORMATS, identity_from_az, problem_of_id
+from airflow_azure_wi.connection_formats import FORMATS, NewConnection, identity_from_az, problem_of_id
 
 _DEFAULT_ID = "azure_workload_identity_default"
 
@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         identity = replace(identity, cloud=CLOUDS[arguments.cloud])
     if problem := problem_of_id(arguments.conn_id, output_format):
         raise UsageError(f"{problem}.")
-    print(FORMATS[output_format](identity, arguments.conn_id), end="")
+    connection = NewConnection.of(identity, arguments.conn_id, is_stock=arguments.stock)
+    print(FORMATS[output_format](connection), end="")
     return OK
 
 
@@ -62,6 +63,13 @@ COMMAND = Command(
         ),
         Argument(
             "--cloud", choices=sorted(CLOUDS), help=f"the cloud of the identity ({PUBLIC.name} unless given or in FILE)"
+        ),
+        Argument(
+            "--stock",
+            action="store_true",
+            help="make it of the stock type azure, as Astro's Environment Manager does; stock hooks sign in through "
+            "this package where a DAG names the endpoint with at() or Airflow's configuration has "
+            "serve_stock_connections = True",
         ),
         Argument("--format", choices=list(FORMATS), help="what to print (env unless given)"),
         JSON,

@@ -12,6 +12,7 @@ from airflow_azure_wi.identity import (
     WorkloadIdentity,
     extra_of_connection,
     identity_from_connection,
+    is_stock_workload_identity,
     name_of,
 )
 
@@ -29,6 +30,7 @@ class Case:
         where it is sent, unless ``authority_problem`` does; and what Airflow's options say, unless
         ``options_problem`` does.
     :param resource: where the identity is found in Azure, if that is known.
+    :param is_stock: whether the connection is of the stock type `azure`, as Astro's Environment Manager makes them.
     """
 
     about: str
@@ -40,6 +42,7 @@ class Case:
     authority_problem: str | None
     options_problem: str | None
     resource: IdentityResource | None
+    is_stock: bool = False
 
     @classmethod
     def of(
@@ -85,6 +88,7 @@ class Case:
             authority_problem=authority_problem,
             options_problem=options_problem,
             resource=resource or _resource_in(connection),
+            is_stock=connection is not None and is_stock_workload_identity(connection),
         )
 
     @property

@@ -24,6 +24,7 @@ def examine(case: Case, *, scopes: Sequence[str] = (), subscription_id: str | No
     token_file, token = deployed.check_token_file(case)
     results = [
         deployed.check_identity(case),
+        *deployed.check_connection_type(case),
         deployed.check_environment(case),
         token_file,
         deployed.check_claims(token),

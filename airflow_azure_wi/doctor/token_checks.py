@@ -1,11 +1,12 @@
 """Checks of what the deployment provides: the identity, the environment, and the federated token in its file."""
 
 import time
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from airflow_azure_wi import federated_token
 from airflow_azure_wi.clouds import cloud_at
-from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
+from airflow_azure_wi.deployment import CONFIG_SECTION, DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import spoken
 from airflow_azure_wi.doctor.result import Result, Status
@@ -33,6 +34,24 @@ def check_identity(case: Case) -> Result:
     subscription = f", subscription {who.subscription_id}" if who.subscription_id else ""
     found = f"client id {who.client_id}, tenant {who.tenant_id}{subscription}, {who.cloud.name} (from {case.about})"
     return Result("identity", Status.OK, found)
+
+
+def check_connection_type(case: Case) -> Iterator[Result]:
+    """Say what a connection of the stock type is served in; of this package's own there is nothing to say."""
+    if not case.is_stock:
+        return
+    from airflow_azure_wi.hooks.configuration import serves_stock_connections
+
+    option = f"[{CONFIG_SECTION}] serve_stock_connections"
+    if serves_stock_connections():
+        found = f"stock type azure; stock hooks sign in through airflow-azure-wi, as {option} is True"
+    else:
+        found = (
+            "stock type azure: this report is about airflow-azure-wi, which serves the connection in its own hook and "
+            "where a DAG names the endpoint with at(). With the plain id, stock hooks sign in without it, by "
+            f"DefaultAzureCredential; {option} = True changes that."
+        )
+    yield Result("connection type", Status.OK, found)
 
 
 def check_environment(case: Case) -> Result:

@@ -4,6 +4,7 @@ Airflow's options are read once in a process, as Airflow itself reads most of it
 fifty warm access tokens. Environment variables may change while a task runs, and are compared at each call.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.deployment import CONFIG_SECTION, Deployment, Options
+from airflow_azure_wi.redaction import excerpt
 
 
 def deployment() -> Deployment:
@@ -31,10 +33,28 @@ def options() -> Options:
     return Options(**{name: airflow_compat.configured(CONFIG_SECTION, name) for name in Options._fields})
 
 
+@cache
+def serves_stock_connections() -> bool:
+    """Return whether plain ids of stock connections that name a workload identity are served too."""
+    option = "serve_stock_connections"
+    try:
+        return airflow_compat.configured_switch(CONFIG_SECTION, option, default=False)
+    except Exception as error:  # noqa: BLE001 - Airflow's own; other people's connections have nothing to do with it
+        logging.getLogger(__name__).warning(
+            "The option [%s] %s of Airflow's configuration cannot be read: %s Expected True or False. Stock "
+            "connections stay as they are without airflow-azure-wi.",
+            CONFIG_SECTION,
+            option,
+            excerpt(str(error)),
+        )
+        return False
+
+
 def start_over() -> None:
     """Forget what was read, so that the next call reads the options again: for tests that change them."""
     global _last_read  # noqa: PLW0603 - as above
     options.cache_clear()
+    serves_stock_connections.cache_clear()
     _last_read = None
 
 
