@@ -12,9 +12,8 @@ from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.errors import FederatedTokenError
 
 PROJECT_IT = (
-    'On AKS, label the pod azure.workload.identity/use: "true" and give its service account the annotation '
-    "azure.workload.identity/client-id; elsewhere, project a service account token into the pod and set "
-    "AZURE_FEDERATED_TOKEN_FILE to its path"
+    'On AKS, give the pod the label azure.workload.identity/use: "true"; elsewhere, project a service account token '
+    "into the pod and set AZURE_FEDERATED_TOKEN_FILE to its path"
 )
 _ON_A_LAPTOP = f"On a laptop, {DEVELOPMENT_OPTION} = azure_cli signs in as you instead"
 

@@ -76,7 +76,7 @@ CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
     "identity_binding": {
         "description": "Whether to exchange tokens through the proxy of AKS identity bindings, by which one managed "
         "identity serves any number of clusters. AKS says where it is, in AZURE_KUBERNETES_TOKEN_PROXY. Needs "
-        "azure-identity 1.27 or later.",
+        "azure-identity 1.27 or later, and what https://learn.microsoft.com/azure/aks/identity-bindings sets up.",
         "version_added": "0.1.0",
         "type": "boolean",
         "example": "True",

@@ -8,7 +8,7 @@ log = logging.getLogger(__name__)
 
 
 def alert(context) -> str:
-    """Say who can mend it: a refused sign-in is for those who run Azure, anything else for the authors of the DAG."""
+    """Say who can fix it: a refused sign-in is for those who run Azure, anything else for the authors of the DAG."""
     error = context.get("exception")  # Airflow 3.1 leaves it out in dag.test()
     if isinstance(error, TokenExchangeError) and error.code:
         text = f"To the Azure team: Entra refuses Airflow ({error.code}). {error}"
