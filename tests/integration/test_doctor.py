@@ -238,7 +238,8 @@ def test_a_token_in_place_of_its_path_is_not_shown(
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", workload.projected_token.path.read_text())
     report = doctor()
     assert failed(report) == ["environment", "token file"]
-    assert "AZURE_FEDERATED_TOKEN_FILE holds something that looks like a token" in report.short()
+    assert "AZURE_FEDERATED_TOKEN_FILE is something that looks like a token (not shown)" in report.short()
+    assert workload.projected_token.path.read_text() not in report.short()
 
 
 def test_an_authority_that_cannot_be_used(doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
