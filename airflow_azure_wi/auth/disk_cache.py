@@ -57,9 +57,7 @@ class DiskCache:
         self._name = name
 
     def get(self, request: TokenRequest) -> AccessTokenInfo | None:
-        """Return a valid token, which may be due for renewal, or None. A claims challenge is never answered so."""
-        if request.claims:
-            return None
+        """Return a valid token, which may be due for renewal, or None. None is ever kept for a claims challenge."""
         key = self._key(request)
         content = self._in_folder(lambda folder: private_folder.read(folder, f"{key}.token"))
         return _token_in(content, key) if content is not None else None

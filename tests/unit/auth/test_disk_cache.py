@@ -72,10 +72,6 @@ class TestTokens:
         assert found.token == "new"
         assert disk.get(challenge) is None
 
-    def test_an_expired_token_is_not_found(self, disk: DiskCache) -> None:
-        disk.put(STORAGE, token(lifetime=0))
-        assert disk.get(STORAGE) is None
-
     @pytest.mark.parametrize(
         "content",
         [
@@ -106,6 +102,7 @@ class TestTokens:
             {"token": ""},
             {"token": None},
             {"token": ["x"]},
+            {"expires_on": 1},
             {"expires_on": None},
             {"expires_on": "9999999999"},
             {"expires_on": True},
@@ -115,7 +112,7 @@ class TestTokens:
             {"key": "that of another"},
         ],
     )
-    def test_a_token_with_a_wrong_field_is_not_handed_out(
+    def test_a_token_that_is_expired_or_has_a_wrong_field_is_not_handed_out(
         self, disk: DiskCache, folder: Path, change: dict[str, object]
     ) -> None:
         disk.put(STORAGE, token())
@@ -176,8 +173,8 @@ class TestTurns:
     def test_different_requests_do_not_wait_for_each_other(self, disk: DiskCache) -> None:
         with disk.exclusively(STORAGE, seconds=30):
             begun = time.monotonic()
-            in_process(lambda: enter(disk, VAULT, seconds=5))
-            assert time.monotonic() - begun < 3
+            in_process(lambda: enter(disk, VAULT, seconds=30))
+            assert time.monotonic() - begun < 10
 
     def test_whoever_waits_gets_the_failure_and_a_later_one_tries_anew(self, disk: DiskCache) -> None:
         """Twelve tasks in an outage end in the time of one exchange."""
@@ -192,7 +189,7 @@ class TestTurns:
 
         begun = time.monotonic()
         results = Running(12, task).results()
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 8
         assert sorted(results) == ["Entra cannot be reached\n\tfor now: ümlaut"] * 11 + ["exchanged"]
         with disk.exclusively(STORAGE, seconds=30) as turn:
             assert turn.failure is None
@@ -227,7 +224,7 @@ class TestTurns:
         os.kill(holder.pid, signal.SIGKILL)
         begun = time.monotonic()
         enter(disk, STORAGE, seconds=30)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
 
     def test_a_holder_that_hangs_is_waited_for_no_longer_than_asked(
         self, disk: DiskCache, caplog: pytest.LogCaptureFixture
@@ -268,7 +265,7 @@ class TestTurns:
                 signal.raise_signal(signal.SIGUSR1)
         finally:
             signal.signal(signal.SIGUSR1, previous)
-        assert max(waited) < 2
+        assert max(waited) < 10
 
     def test_what_a_signal_handler_raises_while_waiting_is_raised(self, disk: DiskCache) -> None:
         """TimeoutError is an OSError too, but not the disk's."""
@@ -286,10 +283,10 @@ class TestTurns:
 
     def test_a_child_that_outlives_the_turn_does_not_keep_it(self, disk: DiskCache) -> None:
         with disk.exclusively(STORAGE, seconds=1):
-            child = Running(1, lambda: time.sleep(3))
+            child = Running(1, lambda: time.sleep(8))
         begun = time.monotonic()
         enter(disk, STORAGE, seconds=30)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5
         child.results()
 
     def test_an_exception_ends_the_turn(self, disk: DiskCache) -> None:
@@ -378,7 +375,7 @@ class TestFullDisk:
 
         results = Running(30, task).results()
         assert {found for found, _ in results} == {None}
-        assert max(seconds for _, seconds in results) < 5, "one after the other, it would be 15"
+        assert max(seconds for _, seconds in results) < 10, "one after the other, it would be 15"
         assert list((small / "tokens").iterdir()) == []
 
     def test_a_disk_that_fills_up_during_an_exchange(self, small: Path) -> None:
@@ -398,7 +395,7 @@ class TestFullDisk:
                 write_no_more()
             begun = time.monotonic()
             with disk.exclusively(STORAGE, seconds=30):
-                time.sleep(0.5)
+                time.sleep(1)
                 disk.put(STORAGE, token())
             return time.monotonic() - begun
 
@@ -406,7 +403,7 @@ class TestFullDisk:
         assert entered.wait(20)
         waiting = Running(10, later)
         assert leader.results() == ["done"]
-        assert max(waiting.results()) < 4
+        assert max(waiting.results()) < 7, "one after the other, it would be 11"
         assert list((small / "tokens").iterdir()) == []
 
     def test_one_warning_says_so_and_the_disk_is_left_for_good(self, small: Path) -> None:
