@@ -98,8 +98,12 @@ IDENTITY = {
 }
 
 
-async def _async_account(hook: Any, conn_id: str) -> None:
-    async with await hook(at(conn_id, "https://recorded.blob.core.windows.net")).get_async_conn() as client:
+def _account_of(hook: Any, conn_id: str) -> None:
+    hook(conn_id).get_conn().get_account_information()
+
+
+async def _async_account_of(hook: Any, conn_id: str) -> None:
+    async with await hook(conn_id).get_async_conn() as client:
         await client.get_account_information()
 
 
@@ -107,11 +111,18 @@ STORAGE_CASES = (
     Case(
         "wasb",
         "wasb.WasbHook",
-        lambda hook, c: hook(at(c, "https://recorded.blob.core.windows.net")).get_conn().get_account_information(),
+        lambda hook, c: _account_of(hook, at(c, "https://recorded.blob.core.windows.net")),
         "recorded.blob.core.windows.net",
         STORAGE,
     ),
-    Case("wasb", "wasb.WasbAsyncHook", _async_account, "recorded.blob.core.windows.net", STORAGE, is_async=True),
+    Case(
+        "wasb",
+        "wasb.WasbAsyncHook",
+        lambda hook, c: _async_account_of(hook, at(c, "https://recorded.blob.core.windows.net")),
+        "recorded.blob.core.windows.net",
+        STORAGE,
+        is_async=True,
+    ),
 )
 ALL_CASES = (*CASES, *STORAGE_CASES)
 # They take no endpoint from the call: of Microsoft Graph there is one for each cloud.
@@ -170,6 +181,15 @@ def test_an_endpoint_of_the_call_is_the_only_one(
     fields = {"host": ELSEWHERE, "login": ELSEWHERE, "schema": "http", "port": 1}
     connect("azure_wi", "azure_workload_identity", extra=extra, **fields)
     assert tokens_of(case, "azure_wi", asked) == {(case.host, case.audience, identity.client_id)}
+
+
+@pytest.mark.parametrize("case", STORAGE_CASES, ids=lambda case: case.name)
+def test_without_an_endpoint_of_the_call_that_of_the_connection_counts(
+    case: Case, connect: Connect, asked: Recorder, identity: ManagedIdentity
+) -> None:
+    connect("azure_wi", "azure_workload_identity", extra=identity.as_json(), host=ELSEWHERE)
+    plain = replace(case, call=_async_account_of if case.is_async else _account_of)
+    assert tokens_of(plain, "azure_wi", asked) == {(ELSEWHERE_HOST, STORAGE, identity.client_id)}
 
 
 async def _graph_at(hook: Any, conn_id: str) -> None:
