@@ -13,8 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from _bench_scenarios import COLD_ROUNDS
+from _bench_scenarios import COLD_ROUNDS, CONTAINER, SENSORS
 from _bench_soak import soak
+from _bench_task import measured_in_a_task
+from starlette.requests import Request
+from starlette.responses import Response
 
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 
@@ -64,7 +67,7 @@ class Bench:
         ratios = {name: round(values["ours"] / value, 3) for name, value in values.items() if name != "ours" and value}
         self.rows.append({"what": what, "unit": unit, **values, "ratios": ratios})
         cells = "".join(f"{values[name]:>10.5g}" if name in values else f"{'-':>10}" for name in CONTENDERS)
-        print(f"{what:<36}{unit:<10}{cells}   " + "  ".join(f"/{name} {ratio:.3g}" for name, ratio in ratios.items()))
+        print(f"{what:<38}{unit:<10}{cells}   " + "  ".join(f"/{name} {ratio:.3g}" for name, ratio in ratios.items()))
 
     def exchanges(self) -> None:
         """Count exchanges where many ask at once."""
@@ -112,6 +115,31 @@ class Bench:
         self.add("first token, cold", "ms", {name: value * 1e3 for name, value in times["cold"].items()})
         self.add("get_token, warm", "us", {name: value * 1e6 for name, value in times["warm"].items()})
 
+    def task(self) -> None:
+        """Time warm calls in a task of a running Airflow."""
+        variables = self.variables()
+        ids = {"clientId": variables["AZURE_CLIENT_ID"], "tenantId": variables["AZURE_TENANT_ID"]}
+        connection = json.dumps({"conn_type": "azure_workload_identity", "extra": ids})
+        times = measured_in_a_task(self.home / "in-a-task", variables | {"AIRFLOW_CONN_AZURE_WI": connection})
+        self.add(
+            "hook.get_token, warm, in a task", "us", {"ours": times["hook.get_token"], "raw": times["raw.get_token"]}
+        )
+        self.add("hook.get_credential, warm, in a task", "us", {"ours": times["hook.get_credential"]})
+        self.add("mask_secret of Airflow, in a task", "us", {"ours": times["mask_secret"]})
+
+    def sensors(self) -> None:
+        """Run triggers of stock sensors in one event loop, each of which finds its blob."""
+        counts, costs = {}, {}
+        with self.azure.serving(_blob, "acct.blob.core.windows.net"):
+            for contender in ("ours", "stock"):
+                self.azure.entra.clear()
+                costs[contender] = self.run("sensors", contender)
+                counts[contender] = len(self.azure.entra.exchanges)
+        what = f"{SENSORS} WasbBlobSensors, one loop"
+        self.add(what, "exchanges", counts)
+        for unit in ("seconds", "MiB"):
+            self.add(what, unit, {name: cost[unit] for name, cost in costs.items()})
+
     def imports(self) -> None:
         """Time imports after airflow.sdk, and weigh processes."""
         costs = {name: [self.run("imports", module) for _ in range(3)] for name, module in HOOKS.items()}
@@ -119,6 +147,15 @@ class Bench:
         self.add("modules that it loads", "modules", {name: runs[0]["modules"] for name, runs in costs.items()})
         nothing = self.run("memory", "nothing")
         self.add("memory for a token", "MiB", {name: self.run("memory", name) - nothing for name in CONTENDERS})
+
+
+async def _blob(scope: Any, receive: Any, send: Any) -> None:
+    """Answer for one container, in which there is every blob; refuse who has no access token."""
+    request = Request(scope)
+    is_signed_in = request.headers.get("Authorization", "").startswith("Bearer ey")
+    found = is_signed_in and request.url.path.startswith(f"/{CONTAINER}/")
+    headers = {"ETag": '"1"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT", "x-ms-blob-type": "BlockBlob"}
+    await Response(status_code=200 if found else 401, headers=headers)(scope, receive, send)
 
 
 def command(*arguments: str) -> list[str]:
@@ -136,11 +173,13 @@ def main() -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as home, OfflineAzure(Path(home) / "azure", with_storage=False) as azure:
         bench = Bench(azure, Path(home))
-        print(f"{'':<36}{'':<10}" + "".join(f"{name:>10}" for name in CONTENDERS) + "   ours in relation to the others")
+        print(f"{'':<38}{'':<10}" + "".join(f"{name:>10}" for name in CONTENDERS) + "   ours in relation to the others")
         parts = {
             "exchanges": bench.exchanges,
             "processes": lambda: bench.processes(20 if options.quick else 100),
             "latency": bench.latency,
+            "task": bench.task,
+            "sensors": bench.sensors,
             "imports": bench.imports,
         }
         for name, part in parts.items():

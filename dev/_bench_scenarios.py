@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import os
 import statistics
 import sys
@@ -28,6 +29,8 @@ SERVICES = [
     "graph.microsoft.com",
 ]
 COLD_ROUNDS = 62
+SENSORS = 1000
+CONTAINER = "data"
 SCOPES = [f"https://{service}/.default" for service in SERVICES]
 
 
@@ -155,6 +158,37 @@ def _times(credential: Any) -> Iterator[float]:
         yield time.perf_counter() - begun
 
 
+def sensors(contender: str) -> dict[str, float]:
+    """Triggers of stock sensors in one event loop: how long until each has found its blob, and the memory."""
+    # Airflow's own handler writes to where the result goes.
+    logging.disable()
+    account = "https://acct.blob.core.windows.net"
+    ids = {"managed_identity_client_id": client_id(), "workload_identity_tenant_id": os.environ["AZURE_TENANT_ID"]}
+    stock_connection = {"conn_type": "wasb", "host": account, "extra": ids}
+    our_ids = {"clientId": client_id(), "tenantId": os.environ["AZURE_TENANT_ID"]}
+    our_connection = {"conn_type": "azure_workload_identity", "extra": our_ids}
+    os.environ["AIRFLOW_CONN_OURS"], os.environ["AIRFLOW_CONN_STOCK"] = map(
+        json.dumps, (our_connection, stock_connection)
+    )
+    from airflow.providers.microsoft.azure.triggers.wasb import WasbBlobSensorTrigger
+
+    from airflow_azure_wi import at
+
+    conn_id = at("ours", account) if contender == "ours" else "stock"
+
+    async def wait(number: int) -> None:
+        async for event in WasbBlobSensorTrigger(CONTAINER, f"{number}.txt", wasb_conn_id=conn_id).run():
+            if event.payload["status"] != "success":
+                raise RuntimeError(event.payload["message"])
+
+    async def wait_for_all() -> None:
+        await asyncio.gather(*(wait(number) for number in range(SENSORS)))
+
+    begun = time.perf_counter()
+    asyncio.run(wait_for_all())
+    return {"seconds": time.perf_counter() - begun, "MiB": _peak_memory()}
+
+
 def imports(module: str) -> dict[str, float]:
     """What a module costs once airflow.sdk is there."""
     from airflow.sdk import BaseHook  # noqa: F401
@@ -168,6 +202,10 @@ def memory(contender: str) -> float:
     """Peak memory (MiB) of a process that imports a contender and gets a token."""
     if contender != "nothing":
         CONTENDERS[contender](client_id()).get_token(STORAGE)
+    return _peak_memory()
+
+
+def _peak_memory() -> float:
     # Not getrusage: its peak includes that of the parent, before this program replaced it.
     [peak] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(peak.split()[1]) / 1024
