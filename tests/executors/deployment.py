@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -29,6 +29,7 @@ import airflow.sdk.execution_time.task_runner
 import azure.identity
 import airflow_azure_wi.auth.disk_cache
 import airflow_azure_wi.auth.exchange
+import airflow.providers.microsoft.azure.triggers.wasb
 """
 
 
@@ -39,6 +40,14 @@ class Deployment:
     home: Path
     variables: dict[str, str]
     address: str
+    # Those that every executor needs, by name, and what ends them.
+    always: dict[str, Program] = field(default_factory=dict)
+    ending: ExitStack = field(default_factory=ExitStack)
+
+    def start(self, name: str) -> Program:
+        """Run one of the programs that every executor needs, until the deployment ends."""
+        self.always[name] = self.ending.enter_context(self.part(name, {}))
+        return self.always[name]
 
     @contextmanager
     def local_executor(self, variables: Mapping[str, str]) -> Iterator[list[Program]]:
@@ -73,7 +82,15 @@ class Deployment:
 
     def run(self, dag_id: str, programs: list[Program]) -> dict[str, Any]:
         """Run a DAG to its end; return the run as the API shows it."""
-        run = self.ask(f"dags/{dag_id}/dagRuns", {"logical_date": None})
+        return self.wait(self.begin(dag_id, {}), programs)
+
+    def begin(self, dag_id: str, conf: Mapping[str, str]) -> dict[str, Any]:
+        """Begin a run of a DAG; return the run as the API shows it."""
+        return self.ask(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": dict(conf)})
+
+    def wait(self, run: dict[str, Any], programs: list[Program]) -> dict[str, Any]:
+        """Wait for a run to end; return it as the API shows it."""
+        dag_id = run["dag_id"]
         deadline = time.monotonic() + RUN_SECONDS
         while run["state"] not in {"success", "failed"}:
             for program in programs:
@@ -123,7 +140,8 @@ def deployment(home: Path, database: str, broker: str, variables: Mapping[str, s
     (home / "config").mkdir()
     (home / "config" / "airflow_local_settings.py").write_text(PRELOAD)
     Airflow(airflow.variables).run("db", "migrate")
-    with airflow.part("api-server", {}) as server, airflow.part("dag-processor", {}) as processor:
+    with airflow.ending:
+        server, processor = airflow.start("api-server"), airflow.start("dag-processor")
         server.wait_until(airflow.is_serving)
         processor.wait_until(lambda: airflow.has("two_hundred_tokens"))
         yield airflow

@@ -40,6 +40,20 @@ class Program:
         """Return the end of its log."""
         return self.log.read_text(errors="replace")[-6000:]
 
+    def end(self, stop_signal: int = signal.SIGTERM) -> None:
+        """End it and all that it started.
+
+        :param stop_signal: what asks it to end in good order.
+        """
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, stop_signal)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_END_SECONDS)
+        # Its parts may outlive it.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
 
 @contextmanager
 def running(
@@ -68,18 +82,8 @@ def running(
             group=user,
             extra_groups=None if user is None else [],
         )
+    program = Program(name, process, log)
     try:
-        yield Program(name, process, log)
+        yield program
     finally:
-        _end(process, stop_signal)
-
-
-def _end(process: subprocess.Popen[bytes], stop_signal: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, stop_signal)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_END_SECONDS)
-    # Its parts may outlive it.
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        program.end(stop_signal)

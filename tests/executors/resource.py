@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from airflow_azure_wi.testing import OfflineAzure
+from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 
 AUDIENCE = "https://storage.azure.com"
 
@@ -15,6 +15,7 @@ AUDIENCE = "https://storage.azure.com"
 class Resource(ThreadingHTTPServer):
     """Runs on loopback, inside ``with``.
 
+    :param identity: whose tokens it takes, or None for those of the identity of the offline Azure.
     :ivar visits: the paths of the requests that had a valid token of the identity, in the order of their arrival.
     :ivar refusals: why the others were refused.
     """
@@ -22,9 +23,9 @@ class Resource(ThreadingHTTPServer):
     request_queue_size = 128
     daemon_threads = True
 
-    def __init__(self, azure: OfflineAzure) -> None:
+    def __init__(self, azure: OfflineAzure, identity: ManagedIdentity | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Visit)
-        identity = azure.identity
+        identity = identity or azure.identity
         self._claims = {"appid": identity.client_id, "tid": identity.tenant_id, "oid": identity.principal_id}
         self._issuer = f"https://sts.windows.net/{identity.tenant_id}/"
         self._keys = jwt.PyJWKClient(
