@@ -1,7 +1,8 @@
 """The Azure clouds: where each one's Microsoft Entra ID and resource manager are.
 
 Hosts: https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud and
-https://learn.microsoft.com/azure/azure-government/compare-azure-government-global-azure. Token-exchange audiences:
+https://learn.microsoft.com/azure/azure-government/compare-azure-government-global-azure. The Azure CLI's names:
+https://github.com/Azure/azure-cli/blob/dev/src/azure-cli-core/azure/cli/core/cloud.py. Token-exchange audiences:
 https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations.
 """
 
@@ -14,6 +15,7 @@ class Cloud:
     """One Azure cloud.
 
     :param name: the name that the stock connections' ``cloud_environment`` uses for it.
+    :param cli_name: the name that the Azure CLI uses for it (``az cloud list``).
     :param authority_host: the host that exchanges tokens, as an https URL without a path.
     :param resource_manager: the endpoint of Azure Resource Manager, as an https URL without a path.
     :param token_exchange_audience: the audience that a federated token must have to be accepted there.
@@ -22,6 +24,7 @@ class Cloud:
     """
 
     name: str
+    cli_name: str
     authority_host: str
     resource_manager: str
     token_exchange_audience: str
@@ -36,6 +39,7 @@ class Cloud:
 
 PUBLIC = Cloud(
     name="AzurePublicCloud",
+    cli_name="AzureCloud",
     authority_host="https://login.microsoftonline.com",
     resource_manager="https://management.azure.com",
     token_exchange_audience="api://AzureADTokenExchange",
@@ -44,6 +48,7 @@ PUBLIC = Cloud(
 )
 US_GOVERNMENT = Cloud(
     name="AzureUSGovernment",
+    cli_name="AzureUSGovernment",
     authority_host="https://login.microsoftonline.us",
     resource_manager="https://management.usgovcloudapi.net",
     token_exchange_audience="api://AzureADTokenExchangeUSGov",
@@ -51,6 +56,7 @@ US_GOVERNMENT = Cloud(
 )
 CHINA = Cloud(
     name="AzureChinaCloud",
+    cli_name="AzureChinaCloud",
     authority_host="https://login.chinacloudapi.cn",
     resource_manager="https://management.chinacloudapi.cn",
     token_exchange_audience="api://AzureADTokenExchangeChina",
@@ -59,6 +65,21 @@ CHINA = Cloud(
 )
 
 CLOUDS = {cloud.name: cloud for cloud in (PUBLIC, US_GOVERNMENT, CHINA)}
+
+_NAMED = {name.lower(): cloud for cloud in CLOUDS.values() for name in (cloud.name, cloud.cli_name)}
+
+
+def cloud_named(name: str) -> Cloud | None:
+    """Return the cloud of a name, or None if there is none of that name.
+
+    :param name: as ``cloud_environment`` or the Azure CLI has it; letter case and surrounding blanks do not matter.
+    """
+    return _NAMED.get(name.strip().lower())
+
+
+def names_of_clouds() -> str:
+    """Return the names that :func:`cloud_named` knows, for a message."""
+    return ", ".join(dict.fromkeys(name for cloud in CLOUDS.values() for name in (cloud.name, cloud.cli_name)))
 
 
 def cloud_at(authority_host: str) -> Cloud | None:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_azure_wi.clouds import Cloud, cloud_named, names_of_clouds
 from airflow_azure_wi.errors import WorkloadIdentityError
+from airflow_azure_wi.redaction import quoted
 
 PROGRAM = "airflow-azure-wi"
 
@@ -67,6 +69,13 @@ def _indented(text: str) -> str:
 def help_format(prog: str) -> argparse.HelpFormatter:
     """Return a formatter that keeps line breaks and fits 80 columns wherever it runs."""
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=80)
+
+
+def cloud(name: str) -> Cloud:
+    """Return the cloud that an argument names, for argparse."""
+    if named := cloud_named(name):
+        return named
+    raise argparse.ArgumentTypeError(f"{quoted(name)} is no Azure cloud, expected one of {names_of_clouds()}")
 
 
 JSON = Argument("--json", action="store_true", help="print JSON, for programs")

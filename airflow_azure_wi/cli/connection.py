@@ -5,8 +5,8 @@ import sys
 from dataclasses import replace
 
 from airflow_azure_wi.cli._text import read_text
-from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError
-from airflow_azure_wi.clouds import CLOUDS, PUBLIC
+from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError, cloud
+from airflow_azure_wi.clouds import PUBLIC, names_of_clouds
 from airflow_azure_wi.connection_formats import FORMATS, NewConnection, identity_from_az, problem_of_id
 
 _DEFAULT_ID = "azure_workload_identity_default"
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     text, source = read_text(arguments.file)
     identity = identity_from_az(text, source=source)
     if arguments.cloud:
-        identity = replace(identity, cloud=CLOUDS[arguments.cloud])
+        identity = replace(identity, cloud=arguments.cloud)
     if problem := problem_of_id(arguments.conn_id, output_format):
         raise UsageError(f"{problem}.")
     connection = NewConnection.of(identity, arguments.conn_id, is_stock=arguments.stock)
@@ -62,7 +62,10 @@ COMMAND = Command(
             "--conn-id", metavar="ID", default=_DEFAULT_ID, help=f"the connection's id ({_DEFAULT_ID} unless given)"
         ),
         Argument(
-            "--cloud", choices=sorted(CLOUDS), help=f"the cloud of the identity ({PUBLIC.name} unless given or in FILE)"
+            "--cloud",
+            type=cloud,
+            metavar="NAME",
+            help=f"the cloud of the identity: {names_of_clouds()} ({PUBLIC.name} unless given or in FILE)",
         ),
         Argument(
             "--stock",

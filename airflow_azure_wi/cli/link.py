@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from airflow_azure_wi.cli import _deployments, _proposal
 from airflow_azure_wi.cli._text import read_text
-from airflow_azure_wi.cli.command import FAILED, JSON, OK, OVER_LIMIT, Argument, Command, UsageError
-from airflow_azure_wi.clouds import CLOUDS, PUBLIC
+from airflow_azure_wi.cli.command import FAILED, JSON, OK, OVER_LIMIT, Argument, Command, UsageError, cloud
+from airflow_azure_wi.clouds import PUBLIC, names_of_clouds
 from airflow_azure_wi.errors import FederationError
 from airflow_azure_wi.federation import az_script, bicep, changes_script, terraform
 from airflow_azure_wi.federation.comparison import Comparison, Existing, compare, parse_list
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the link, or what it lacks; where it is more than an identity can hold, print the ways out instead."""
     output_format = _format_of(arguments)
     identity = IdentityResource(arguments.identity_name, arguments.resource_group, arguments.subscription)
-    audience = arguments.audience or CLOUDS[arguments.cloud].token_exchange_audience
+    audience = arguments.audience or arguments.cloud.token_exchange_audience
     problems = [*problems_of_identity(identity)]
     deployments = _deployments.given(arguments, audience, problems)
     wanted = [credential for deployment in deployments for credential in deployment.credentials()]
@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(changes_script.render(identity, comparison), end="")
     if output_format != "json":
         _say(_summary(quota, comparison))
-        if arguments.cloud != PUBLIC.name:
-            _say(f"The Azure CLI goes to {arguments.cloud} after: az cloud set --name {arguments.cloud}")
+        if arguments.cloud != PUBLIC:
+            _say(f"To point the Azure CLI at {arguments.cloud.name}: az cloud set --name {arguments.cloud.cli_name}")
     return OK if comparison is None or comparison.is_clean else FAILED
 
 
@@ -176,9 +176,10 @@ COMMAND = Command(
         ),
         Argument(
             "--cloud",
-            choices=sorted(CLOUDS),
-            default=PUBLIC.name,
-            help=f"decides the audience ({PUBLIC.name} unless given)",
+            type=cloud,
+            metavar="NAME",
+            default=PUBLIC,
+            help=f"decides the audience: {names_of_clouds()} ({PUBLIC.name} unless given)",
         ),
         Argument("--audience", help="the audience, where tokens are projected with another than the cloud's"),
         Argument("--format", choices=[*_RENDERERS, "json"], help="what to print (az unless given)"),

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from airflow_azure_wi import federated_token
 from airflow_azure_wi.clouds import cloud_at
@@ -12,6 +11,7 @@ from airflow_azure_wi.doctor.durations import spoken
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.errors import FederatedTokenError
 from airflow_azure_wi.federated_token import FederatedToken
+from airflow_azure_wi.federation.issuers import problem_of_issuer
 
 _VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST")
 
@@ -124,11 +124,11 @@ def check_claims(token: FederatedToken | None) -> Result:
     found = f"issuer {token.issuer or 'missing'}, subject {token.subject or 'missing'}"
     if not token.issuer or not token.subject:
         return Result(name, Status.FAILED, found, "Project a service account token of Kubernetes: it has both.")
-    if _is_inside_the_cluster(token.issuer):
+    if problem := problem_of_issuer(token.issuer):
         return Result(
             name,
             Status.WARNING,
-            f"{found}; Entra can fetch the signing keys only of an issuer that is on the internet",
+            f"{found}; Entra cannot use this issuer: {problem}",
             "Give the cluster a public OIDC issuer (on AKS: az aks update --enable-oidc-issuer).",
         )
     return Result(name, Status.OK, found)
@@ -181,14 +181,6 @@ def _check_rotation(name: str, left: float, age: float | None) -> Result:
 
 def _shown(value: str) -> str:
     return "(looks like a token, not shown)" if value.startswith("eyJ") else value
-
-
-def _is_inside_the_cluster(issuer: str) -> bool:
-    try:
-        host = urlsplit(issuer).hostname or ""
-    except ValueError:
-        return False
-    return host == "kubernetes" or host.endswith((".svc", ".local", ".internal"))
 
 
 def _no_token(name: str) -> Result:

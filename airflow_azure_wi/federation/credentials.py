@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_azure_wi.https_urls import split_https_url
+from airflow_azure_wi.federation.issuers import problem_of_issuer
+from airflow_azure_wi.redaction import quoted
 
 # Each is at most this long:
 # https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations
@@ -84,34 +85,36 @@ def problems_of_identity(identity: IdentityResource) -> Iterator[str]:
     """Say what is wrong with the names by which the identity is to be found."""
     if not _IDENTITY_NAME.fullmatch(identity.name):
         yield (
-            f"The name of the managed identity is {identity.name!r}, expected 3 to 128 letters, digits, - and _, "
+            f"The name of the managed identity is {quoted(identity.name)}, expected 3 to 128 letters, digits, - and _, "
             "beginning with a letter or digit (`name` in the output of `az identity list`)"
         )
     if not _RESOURCE_GROUP.fullmatch(identity.resource_group):
         yield (
-            f"The resource group is {identity.resource_group!r}, expected 1 to 90 letters, digits, - _ . ( and ), not "
-            "ending with a dot (`resourceGroup` in the output of `az identity list`)"
+            f"The resource group is {quoted(identity.resource_group)}, expected 1 to 90 letters, digits, - _ . ( ), "
+            "not ending with a dot (`resourceGroup` in the output of `az identity list`)"
         )
     if identity.subscription_id is not None and not _SUBSCRIPTION.fullmatch(identity.subscription_id):
-        yield (f"The subscription is {identity.subscription_id!r}, expected a GUID (`az account show --query id`)")
+        yield (
+            f"The subscription is {quoted(identity.subscription_id)}, expected a GUID (`az account show --query id`)"
+        )
 
 
 def problems_of_credential(credential: FederatedIdentityCredential) -> Iterator[str]:
-    """Say what is wrong with what a credential shall match."""
-    if not _is_https_url(credential.issuer):
+    """Say what is wrong with what a credential is to match."""
+    if problem := _problem_of_issuer(credential.issuer):
         yield (
-            f"The issuer is {credential.issuer!r}, expected an https URL, to the last character as the cluster puts it "
-            "into its tokens (on AKS: `az aks show --query oidcIssuerProfile.issuerUrl`)"
+            f"The issuer is {quoted(credential.issuer)}: {problem}. Give the cluster's public OIDC issuer, to the last "
+            "character as its tokens have it in iss (on AKS: `az aks show --query oidcIssuerProfile.issuerUrl`)"
         )
     if not _is_plain(credential.subject):
         yield (
-            f"The subject is {credential.subject!r}, expected up to {_LONGEST_VALUE} printable characters such as "
-            f"{_SERVICE_ACCOUNT_PREFIX}airflow:airflow-worker"
+            f"The subject is {quoted(credential.subject)}, expected up to {_LONGEST_VALUE} printable characters such "
+            f"as {_SERVICE_ACCOUNT_PREFIX}airflow:airflow-worker"
         )
     if not _is_plain(credential.audience) or " " in credential.audience:
         yield (
-            f"The audience is {credential.audience!r}, expected up to {_LONGEST_VALUE} printable characters such as "
-            "api://AzureADTokenExchange"
+            f"The audience is {quoted(credential.audience)}, expected up to {_LONGEST_VALUE} printable characters such "
+            "as api://AzureADTokenExchange"
         )
 
 
@@ -119,5 +122,7 @@ def _is_plain(value: str) -> bool:
     return 0 < len(value) <= _LONGEST_VALUE and value.isprintable() and value == value.strip()
 
 
-def _is_https_url(value: str) -> bool:
-    return _is_plain(value) and not re.search(r"['\"\\<>`]", value) and split_https_url(value) is not None
+def _problem_of_issuer(issuer: str) -> str | None:
+    if not _is_plain(issuer) or re.search(r"['\"\\<>`]", issuer):
+        return "it is no https URL"
+    return problem_of_issuer(issuer)

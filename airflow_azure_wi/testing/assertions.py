@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 
 from airflow_azure_wi.clouds import PUBLIC
+from airflow_azure_wi.testing.cluster import served_at
 from airflow_azure_wi.testing.identities import FederatedIdentityCredential, ManagedIdentity
 from airflow_azure_wi.testing.refusals import Refusal
 
@@ -89,7 +90,7 @@ class IssuerKeys:
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        # Without a proxy: the issuer is on loopback, whatever the environment says about the rest of the world.
+        # Without a proxy: issuers are served on loopback, whatever the environment says about the rest of the world.
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
@@ -123,7 +124,7 @@ class IssuerKeys:
     def _fetch(self, url: str) -> Any:
         if not url.startswith("https://"):
             raise ValueError(f"{url} is not an https URL.")
-        with self._opener.open(url, timeout=_FETCH_SECONDS) as response:
+        with self._opener.open(served_at(url), timeout=_FETCH_SECONDS) as response:
             return json.load(response)
 
 

@@ -44,7 +44,8 @@ class Certificates:
 
     :param directory: where the files are written (mode 0700, files 0600).
     :ivar ca_file: the authority's certificate (PEM), for clients to trust.
-    :ivar own: the certificate for 127.0.0.1, for localhost, and for Entra and storage accounts under their real names.
+    :ivar own: the certificate for 127.0.0.1, for localhost, for Entra and storage accounts under their real names, and
+        for simulated clusters.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -53,7 +54,7 @@ class Certificates:
         self._authority = trustme.CA(organization_name="airflow-azure-wi offline Azure")
         self.ca_file = directory / "ca.pem"
         write_private(self.ca_file, self._authority.cert_pem.bytes())
-        self.own = self.issue("server", "127.0.0.1", "localhost", *AUTHORITY_HOSTS, *ANY_ACCOUNT)
+        self.own = self.issue("server", "127.0.0.1", "localhost", "*.oidc.example", *AUTHORITY_HOSTS, *ANY_ACCOUNT)
 
     def issue(self, name: str, *hosts: str) -> ServerCertificate:
         """Sign a certificate for some hosts.

@@ -1,6 +1,7 @@
 """A simulated Kubernetes cluster, as far as Entra sees one: it signs service account tokens and publishes its keys."""
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -17,6 +18,16 @@ from airflow_azure_wi.testing.certificates import Certificates
 from airflow_azure_wi.testing.server import HttpsServer
 from airflow_azure_wi.testing.signing import SigningKey
 
+# A name as on the internet, because Entra accepts no other issuer: RFC 2606 keeps .example free for such. Its first
+# label says at which port of 127.0.0.1 it is served.
+_HOST = "cluster-{port}.oidc.example"
+_ISSUER = re.compile(r"https://cluster-([0-9]+)\.oidc\.example(?=/|$)")
+
+
+def served_at(url: str) -> str:
+    """Return where a URL of a simulated cluster's issuer is served; any other URL as it is."""
+    return _ISSUER.sub(r"https://127.0.0.1:\1", url)
+
 
 class Cluster:
     """Signs service account tokens; its issuer URL serves the discovery document and the key set.
@@ -24,7 +35,9 @@ class Cluster:
     It serves inside ``with``.
 
     :param certificates: whose server certificate the issuer shows.
-    :ivar issuer: the cluster's issuer URL, without a trailing slash.
+    :ivar issuer: the cluster's issuer URL, without a trailing slash: a name that only the offline Azure knows.
+    :ivar host: the host of the issuer.
+    :ivar port: the port of 127.0.0.1 at which the issuer is served.
     """
 
     def __init__(self, certificates: Certificates) -> None:
@@ -34,7 +47,9 @@ class Cluster:
             Route("/openid/v1/jwks", self._key_set),
         ]
         self._server = HttpsServer(Starlette(routes=routes), certificates.own)
-        self.issuer = self._server.url
+        self.port = self._server.port
+        self.host = _HOST.format(port=self.port)
+        self.issuer = f"https://{self.host}"
 
     def __enter__(self) -> "Cluster":
         self._server.__enter__()

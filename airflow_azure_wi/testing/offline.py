@@ -149,6 +149,7 @@ class OfflineAzure:
             self._azurite.start()
         self._proxy = running.enter_context(Proxy())
         self.cluster = running.enter_context(Cluster(self._certificates))
+        self._proxy.lead(self.cluster.host, self.cluster.port)
         self.entra = running.enter_context(
             SimulatedEntra(self._certificates, access_token_lifetime=self._access_token_lifetime)
         )

@@ -31,7 +31,7 @@ def threads_are_gone(before: set[threading.Thread], within: float = 5.0) -> bool
 
 
 def urls_of(azure: OfflineAzure) -> list[str]:
-    return [azure.entra.authority_host, azure.cluster.issuer]
+    return [azure.entra.authority_host, f"https://127.0.0.1:{azure.cluster.port}"]
 
 
 def test_environment_of_the_workload(azure: OfflineAzure) -> None:

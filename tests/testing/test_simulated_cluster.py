@@ -1,6 +1,7 @@
 """The simulated cluster: what it signs and what it publishes."""
 
 import time
+from functools import partial
 
 import jwt
 import pytest
@@ -55,11 +56,12 @@ def test_expired_token_was_valid_before(azure: OfflineAzure) -> None:
 def test_published_keys_verify_what_the_cluster_signs(azure: OfflineAzure) -> None:
     ca_file = azure.environment()["REQUESTS_CA_BUNDLE"]
     discovery = f"{azure.cluster.issuer}/.well-known/openid-configuration"
-    document = requests.get(discovery, verify=ca_file, timeout=10).json()
+    fetch = partial(requests.get, verify=ca_file, timeout=10, proxies={"https": azure.environment()["HTTPS_PROXY"]})
+    document = fetch(discovery).json()
     assert document["issuer"] == azure.cluster.issuer
     assert document["jwks_uri"] == f"{azure.cluster.issuer}/openid/v1/jwks"
 
-    (key,) = requests.get(document["jwks_uri"], verify=ca_file, timeout=10).json()["keys"]
+    (key,) = fetch(document["jwks_uri"]).json()["keys"]
 
     assert set(key) >= {"kty", "n", "e", "kid", "use", "alg"}
     assert not set(key) & {"d", "p", "q", "dp", "dq", "qi"}, "the private key is published"
@@ -74,4 +76,4 @@ def test_published_keys_verify_what_the_cluster_signs(azure: OfflineAzure) -> No
 
 def test_only_the_private_authority_vouches_for_it(azure: OfflineAzure) -> None:
     with pytest.raises(requests.exceptions.SSLError):
-        requests.get(azure.cluster.issuer, verify=requests.certs.where(), timeout=10)
+        requests.get(f"https://127.0.0.1:{azure.cluster.port}", verify=requests.certs.where(), timeout=10)

@@ -158,7 +158,7 @@ def test_all_problems_are_said_at_once(run: Run) -> None:
     for problem in (
         'managed identity is "a\'b"',
         "resource group is 'g;g'",
-        "issuer is 'http://x.example', expected an https URL",
+        "issuer is 'http://x.example': it is http",
         "--helm '$(reboot)' needs a namespace",
         "service account is 'Me'",
     ):
