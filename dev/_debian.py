@@ -49,6 +49,7 @@ DEBOOTSTRAP = DebianPackage("debootstrap", _has_program("debootstrap"))
 LIBSECRET = DebianPackage("libsecret-1-0", _has_library("libsecret-1.so.0"))
 POSTGRESQL = DebianPackage("postgresql", _has_postgresql)
 REDIS = DebianPackage("redis-server", _has_program("redis-server"))
+SHELLCHECK = DebianPackage("shellcheck", _has_program("shellcheck"))
 
 
 def install(*packages: DebianPackage) -> None:

@@ -4,8 +4,15 @@ import json
 import os
 import stat
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+# Lets it read all of its standard input, which may be the rest of a script.
+READS_INPUT = "FAKE_AZ_READS_INPUT"
+
+# Options without a value.
+_FLAGS = ("--yes", "--allow-no-subscriptions")
 
 _SCRIPT = """\
 #!{python}
@@ -50,6 +57,11 @@ class FakeAz:
         return [call[2] for call in self.calls if call[1] == "federated-credential" and call[2] != "list"]
 
     @property
+    def writes_to_application(self) -> list[str]:
+        """The same of an application."""
+        return [call[3] for call in self.calls if call[2] == "federated-credential" and call[3] != "show"]
+
+    @property
     def credentials(self) -> list[dict[str, Any]]:
         """What ``az identity federated-credential list`` prints."""
         return list(_read(self._directory, "credentials").values())
@@ -62,17 +74,26 @@ class FakeAz:
 def main(directory_name: str, arguments: list[str]) -> int:
     """Do what az would."""
     directory = Path(directory_name)
+    if READS_INPUT in os.environ:
+        sys.stdin.read()
     _write(directory, "calls", [*_read(directory, "calls"), arguments])
-    words = [word for word in arguments[:3] if not word.startswith("-")]
+    words = list(takewhile(lambda word: not word.startswith("-"), arguments))
     options = _options(arguments[len(words) :])
     identity = _read(directory, "identity")
+    if words[0] == "ad":
+        return _application(directory, words[1:], options)
     match words:
         case ["identity", "federated-credential", "create"]:
             _check_identity(identity, options)
             return _create(directory, options)
+        case ["identity", "federated-credential", "delete"]:
+            _check_identity(identity, options)
+            credentials = _read(directory, "credentials")
+            del credentials[options["name"]]
+            _write(directory, "credentials", credentials)
         case ["identity", "federated-credential", "list"]:
             _check_identity(identity, options)
-            _print_list(list(_read(directory, "credentials").values()), options)
+            print(json.dumps(list(_read(directory, "credentials").values()), indent=2))
         case ["identity", "show"] | ["identity", "create"]:
             print(json.dumps(identity, indent=2))
         case ["identity", "list"]:
@@ -80,6 +101,31 @@ def main(directory_name: str, arguments: list[str]) -> int:
                 print(f"{identity['name']}\t{identity['resourceGroup']}")
         case _:
             print(f"az: unknown command {arguments}", file=sys.stderr)
+            return 2
+    return 0
+
+
+def _application(directory: Path, words: list[str], options: dict[str, str]) -> int:
+    """Do what az does with applications: it makes no second credential of a name."""
+    credentials = _read(directory, "credentials")
+    name = options.get("federated-credential-id", "")
+    match words:
+        case ["app", "federated-credential", "show"]:
+            return 0 if name in credentials else 3
+        case ["app", "federated-credential", "create"]:
+            values = json.loads(options["parameters"])
+            if values["name"] in credentials:
+                print("FederatedIdentityCredential with this name already exists.", file=sys.stderr)
+                return 1
+            return _create(directory, values | {"audiences": values["audiences"][0]})
+        case ["app", "federated-credential", "update"]:
+            values = json.loads(options["parameters"])
+            return _create(directory, values | {"name": name, "audiences": values["audiences"][0]})
+        case ["app", "federated-credential", "delete"]:
+            del credentials[name]
+            _write(directory, "credentials", credentials)
+        case _:
+            print(f"az: unknown command {words}", file=sys.stderr)
             return 2
     return 0
 
@@ -101,23 +147,22 @@ def _create(directory: Path, options: dict[str, str]) -> int:
     return 0
 
 
-def _print_list(credentials: list[dict[str, Any]], options: dict[str, str]) -> None:
-    if options.get("output") != "tsv":
-        print(json.dumps(credentials, indent=2))
-        return
-    assert options["query"] == "[].[issuer,subject,audiences[0],name]"
-    for each in credentials:
-        print("\t".join([each["issuer"], each["subject"], each["audiences"][0], each["name"]]))
-
-
 def _check_identity(identity: dict[str, Any], options: dict[str, str]) -> None:
     if (options["identity-name"], options["resource-group"]) != (identity["name"], identity["resourceGroup"]):
         sys.exit("(ParentResourceNotFound) There is no such identity.")
 
 
 def _options(arguments: list[str]) -> dict[str, str]:
-    pairs = zip(arguments[::2], arguments[1::2], strict=True)
-    return {name.removeprefix("--"): value for name, value in pairs}
+    options, rest = {}, iter(arguments)
+    for argument in rest:
+        name, is_joined, value = argument.partition("=")
+        if argument in _FLAGS:
+            continue
+        value = value if is_joined else next(rest)
+        # As argparse has it, which the Azure CLI is made with.
+        assert is_joined or not value.startswith("-"), f"az: expected one argument after {name}"
+        options[name.removeprefix("--")] = value
+    return options
 
 
 def _read(directory: Path, what: str) -> Any:

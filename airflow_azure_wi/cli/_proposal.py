@@ -1,70 +1,111 @@
 """What ``link`` prints where one identity cannot hold all credentials: the ways out, with their commands."""
 
-import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_azure_wi.cli.command import PROGRAM
 from airflow_azure_wi.clouds import PUBLIC
-from airflow_azure_wi.federation import bindings, commands
-from airflow_azure_wi.federation.credentials import IdentityResource
-from airflow_azure_wi.federation.quota import Quota, Share, split
+from airflow_azure_wi.federation import bindings, changes_script, commands
+from airflow_azure_wi.federation.comparison import Comparison
+from airflow_azure_wi.federation.credentials import Application, Holder, IdentityResource
+from airflow_azure_wi.federation.quota import Quota, Share, deletable, split
 from airflow_azure_wi.federation.workloads import Workloads
 
 
-def show(identity: IdentityResource, deployments: Sequence[Workloads], quota: Quota, *, as_json: bool) -> None:
-    """Print the proposal: JSON to standard output, text to standard error, so that no shell runs it by mistake."""
-    others = quota.used - sum(len(deployment.subjects) for deployment in deployments)
-    shares = split(identity, deployments, others)
-    binding = bindings.script(identity, deployments)
-    if as_json:
-        print(json.dumps(_as_json(identity, shares, quota, binding), indent=2))
-    else:
-        print("\n".join(_lines(identity, shares, quota, binding)), file=sys.stderr)
+@dataclass(frozen=True)
+class Proposal:
+    """More workloads than an identity can hold credentials.
 
+    :param comparison: with what is there, or None where that is not known.
+    """
 
-def _as_json(identity: IdentityResource, shares: Sequence[Share], quota: Quota, binding: str) -> dict[str, Any]:
-    return {
-        "quota": {"used": quota.used, "limit": quota.limit, "moreDeployments": 0},
-        "proposal": {
+    holder: Holder
+    deployments: Sequence[Workloads]
+    quota: Quota
+    comparison: Comparison | None
+
+    def show(self) -> None:
+        """Print it to standard error, so that no shell runs it by mistake."""
+        print("\n".join(self._lines()), file=sys.stderr)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        shown: dict[str, Any] = {
             "identities": [
                 {
-                    "identity": share.identity.as_json(),
+                    "identity": share.holder.as_json(),
                     "deployments": [deployment.title for deployment in share.deployments],
-                    "commands": _commands(identity, share),
+                    "commands": self._commands(share),
                 }
-                for share in shares
+                for share in self._shares()
             ],
-            "identityBinding": binding,
-        },
-    }
+        }
+        if isinstance(self.holder, IdentityResource):
+            shown["identityBinding"] = bindings.script(self.holder, self.deployments)
+        if self.comparison is not None:
+            shown["delete"] = [existing.name for existing in deletable(self.comparison, self.quota)]
+        return shown
+
+    def _shares(self) -> list[Share]:
+        others = self.quota.used - sum(len(deployment.subjects) for deployment in self.deployments)
+        return split(self.holder, self.deployments, others)
+
+    def _lines(self) -> Iterator[str]:
+        yield (
+            f"These workloads need {self.quota.used} federated identity credentials; the {self.holder.title} holds "
+            f"{self.quota.limit}."
+        )
+        yield ""
+        if self.comparison is not None:
+            yield from self._compared(self.comparison)
+        shares = self._shares()
+        kind = "applications" if isinstance(self.holder, Application) else "identities"
+        yield f"Split them over {len(shares)} {kind}, with a connection and role assignments each:"
+        yield ""
+        for share in shares:
+            yield f"# {', '.join(deployment.title for deployment in share.deployments)}"
+            yield from self._commands(share)
+            yield ""
+        if isinstance(self.holder, IdentityResource):
+            yield "Or, on AKS, bind one identity to any number of clusters:"
+            yield ""
+            yield bindings.script(self.holder, self.deployments)
+
+    def _compared(self, comparison: Comparison) -> Iterator[str]:
+        if enough := deletable(comparison, self.quota):
+            yield f"They fit once {len(enough)} extra ones are deleted, if no other workload uses them:"
+            yield ""
+            yield from (shlex.join(commands.delete(self.holder, existing.name)) for existing in enough)
+            yield ""
+        yield "Compared with what is there:"
+        yield ""
+        yield changes_script.render(self.holder, comparison)
+
+    def _commands(self, share: Share) -> list[str]:
+        where = _arguments_of(share.holder)
+        audience = share.deployments[0].audience
+        if audience != PUBLIC.token_exchange_audience:
+            where += commands.option("--audience", audience)
+        given = [argument for deployment in share.deployments for argument in deployment.given_as]
+        issuers = [deployment.issuer for deployment in share.deployments]
+        issuers = issuers[:1] if len(set(issuers)) == 1 else issuers
+        named = [argument for issuer in issuers for argument in ("--issuer", issuer)]
+        create = []
+        if isinstance(share.holder, IdentityResource) and share.holder != self.holder:
+            create.append(shlex.join(commands.create_identity(share.holder)))
+        return [*create, f"{shlex.join([PROGRAM, 'link', *where, *named, *given])} | sh"]
 
 
-def _lines(identity: IdentityResource, shares: Sequence[Share], quota: Quota, binding: str) -> list[str]:
-    lines = [
-        f"These workloads need {quota.used} federated identity credentials; a managed identity holds {quota.limit}.",
-        "",
-        f"Either split them over {len(shares)} identities, with a connection and role assignments each:",
-        "",
+def _arguments_of(holder: Holder) -> list[str]:
+    """Return the arguments that name an identity or an application on the command line."""
+    if isinstance(holder, Application):
+        tenant = commands.option("--tenant", holder.tenant_id) if holder.tenant_id else []
+        return ["--application", holder.client_id, *tenant]
+    where = [
+        *commands.option("--identity-name", holder.name),
+        *commands.option("--resource-group", holder.resource_group),
     ]
-    for share in shares:
-        lines += [f"# {', '.join(deployment.title for deployment in share.deployments)}"]
-        lines += [*_commands(identity, share), ""]
-    return [*lines, "Or, on AKS, bind one identity to any number of clusters:", "", binding]
-
-
-def _commands(identity: IdentityResource, share: Share) -> list[str]:
-    where = ["--identity-name", share.identity.name, "--resource-group", share.identity.resource_group]
-    if share.identity.subscription_id:
-        where += ["--subscription", share.identity.subscription_id]
-    audience = share.deployments[0].audience
-    if audience != PUBLIC.token_exchange_audience:
-        where += ["--audience", audience]
-    given = [argument for deployment in share.deployments for argument in deployment.given_as]
-    issuers = [deployment.issuer for deployment in share.deployments]
-    issuers = issuers[:1] if len(set(issuers)) == 1 else issuers
-    named = [argument for issuer in issuers for argument in ("--issuer", issuer)]
-    create = [] if share.identity == identity else [shlex.join(commands.create_identity(share.identity))]
-    return [*create, f"{shlex.join([PROGRAM, 'link', *where, *named, *given])} | bash"]
+    return [*where, *(commands.option("--subscription", holder.subscription_id) if holder.subscription_id else [])]

@@ -1,62 +1,53 @@
-"""A bash script around the Azure CLI that links workloads to a managed identity."""
+"""The link as plain commands of the Azure CLI, for any shell."""
 
+import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, IdentityResource
+from airflow_azure_wi.federation import commands
+from airflow_azure_wi.federation.credentials import Application, FederatedIdentityCredential, Holder
 
-# Standard output is for the identity's JSON alone, so that it can be piped on; everything else is said on the other.
-_TEMPLATE = """\
-#!/usr/bin/env bash
-# Links workloads to a managed identity. Safe to run again: what is linked already is left as it is.
-set -euo pipefail
-
-identity={identity}
-group={group}
-options=({options})
-
-# What is there already: issuer, subject, audience and name, a line each.
-existing=$(az identity federated-credential list --identity-name "$identity" --resource-group "$group" \\
-    ${{options[@]+"${{options[@]}}"}} --query '[].[issuer,subject,audiences[0],name]' --output tsv </dev/null)
-existing=${{existing//$'\\r'/}}
-
-link() {{
-    local name=$1 issuer=$2 subject=$3 audience=$4 old_issuer old_subject old_audience old_name
-    while IFS=$'\\t' read -r old_issuer old_subject old_audience old_name; do
-        if [[ $old_issuer == "$issuer" && $old_subject == "$subject" ]]; then
-            if [[ $old_audience == "$audience" ]]; then
-                echo "Linked already, by $old_name: $subject" >&2
-                return
-            fi
-            # Issuer and subject are unique on an identity, so this one is replaced.
-            name=$old_name
-        fi
-    done <<<"$existing"
-    echo "Linking, as $name: $subject" >&2
-    az identity federated-credential create --name "$name" --identity-name "$identity" --resource-group "$group" \\
-        ${{options[@]+"${{options[@]}}"}} --issuer "$issuer" --subject "$subject" --audiences "$audience" \\
-        --output none </dev/null
-}}
-
-# One after the other: Azure refuses writes to one identity that overlap (409).
-{links}
-
-echo "Done. It takes a few minutes until Microsoft Entra ID accepts the tokens of newly linked workloads." >&2
-az identity show --name "$identity" --resource-group "$group" ${{options[@]+"${{options[@]}}"}} --output json </dev/null
-"""
+# The parentheses let a shell read everything before it runs anything, and keep a failure from closing the terminal
+# that the lines are pasted into.
+_BEGIN = "(\nset -e\n"
+_END = ")\n"
 
 
-def render(identity: IdentityResource, credentials: Sequence[FederatedIdentityCredential]) -> str:
-    """Return the script. It needs bash 3.2, which macOS has, or later."""
-    options = ["--subscription", identity.subscription_id] if identity.subscription_id else []
-    return _TEMPLATE.format(
-        identity=shlex.quote(identity.name),
-        group=shlex.quote(identity.resource_group),
-        options=shlex.join(options),
-        links="\n".join(map(_link, credentials)),
-    )
+def render(holder: Holder, credentials: Sequence[FederatedIdentityCredential]) -> str:
+    """Return the commands, one after the other: Azure refuses writes to one identity that overlap (HTTP 409).
+
+    Only the last prints to standard output: JSON that names client id and tenant, so that it can be piped on.
+    """
+    return "".join(_parts(holder, credentials))
 
 
-def _link(credential: FederatedIdentityCredential) -> str:
-    values = [credential.name, credential.issuer, credential.subject, credential.audience]
-    return shlex.join(["link", *values])
+def _parts(holder: Holder, credentials: Sequence[FederatedIdentityCredential]) -> Iterator[str]:
+    count = "1 workload" if len(credentials) == 1 else f"{len(credentials)} workloads"
+    yield f"# Links {count} to the {holder.title}. Running it again changes nothing.\n{_BEGIN}"
+    if isinstance(holder, Application):
+        yield from _for_application(holder, credentials)
+    else:
+        for credential in credentials:
+            yield commands.wrapped([*commands.create(holder, credential), "--output", "none"])
+        yield commands.wrapped(commands.show(holder, "--output", "json"))
+    yield _END
+
+
+def _for_application(application: Application, credentials: Sequence[FederatedIdentityCredential]) -> Iterator[str]:
+    for credential in credentials:
+        # Microsoft Graph creates no second one of the same name, so it is looked for first:
+        # https://learn.microsoft.com/graph/api/application-post-federatedidentitycredentials
+        looked_for = commands.wrapped(commands.show_credential(application, credential.name)).rstrip("\n")
+        yield f"{looked_for} 2>/dev/null ||\n"
+        yield commands.wrapped([*commands.create(application, credential), "--output", "none"])
+    if application.tenant_id is not None:
+        connection = {"clientId": application.client_id, "tenantId": application.tenant_id}
+        # Not echo, which reads backslashes in some shells.
+        yield f"printf '%s\\n' {shlex.quote(json.dumps(connection))}\n"
+
+
+def other_tenant(application: Application) -> str:
+    """Return the commands that make the application known in the other tenant, by an administrator of that tenant."""
+    tenant = application.tenant_id or "OTHER_TENANT"
+    login = ["az", "login", "--tenant", tenant, "--allow-no-subscriptions"]
+    return commands.wrapped(login) + commands.wrapped(["az", "ad", "sp", "create", "--id", application.client_id])

@@ -1,6 +1,6 @@
 """The link as Bicep: https://learn.microsoft.com/azure/templates/microsoft.managedidentity/userassignedidentities."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, IdentityResource
 
@@ -33,7 +33,7 @@ resource credentials 'Microsoft.ManagedIdentity/userAssignedIdentities/federated
 """
 
 _WORKLOAD = """\
-  {{
+  {{{comment}
     name: {name}
     issuer: {issuer}
     subject: {subject}
@@ -41,10 +41,19 @@ _WORKLOAD = """\
   }}"""
 
 
-def render(identity: IdentityResource, credentials: Sequence[FederatedIdentityCredential]) -> str:
-    """Return a template that holds the credentials, and refers to the identity as existing."""
+def render(
+    identity: IdentityResource,
+    credentials: Sequence[FederatedIdentityCredential],
+    existing: Collection[str] = (),
+) -> str:
+    """Return a template that holds the credentials, and refers to the identity as existing.
+
+    :param existing: the names of those that exist already. Bicep needs no import: a deployment updates what has the
+        name.
+    """
     workloads = "\n".join(
         _WORKLOAD.format(
+            comment=" // exists already" if credential.name in existing else "",
             name=quoted(credential.name),
             issuer=quoted(credential.issuer),
             subject=quoted(credential.subject),

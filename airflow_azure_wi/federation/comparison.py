@@ -1,36 +1,53 @@
-"""What a managed identity trusts, compared with what it should: missing, wrong and superfluous credentials."""
+"""What an identity trusts, compared with what it should: missing, wrong and extra credentials."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_azure_wi.errors import FederationError
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential
+from airflow_azure_wi.redaction import excerpt, quoted
+
+# As long as Entra lets them be: what differs may be at the end.
+_LONGEST_VALUE = 600
 
 
 @dataclass(frozen=True)
 class Existing:
     """A federated identity credential as the Azure CLI lists it.
 
-    :param subject: empty for one that matches subjects by an expression.
+    :param subject: empty for a flexible one, which matches subjects by an expression:
+        https://learn.microsoft.com/entra/workload-id/workload-identities-flexible-federated-identity-credentials
+    :param expression: that expression.
+    :param id: the id that Microsoft Graph gives the credential of an application, or Azure that of an identity.
     """
 
     name: str
     issuer: str
     subject: str
     audiences: tuple[str, ...]
+    expression: str | None = None
+    id: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Return it with the names that the Azure CLI uses."""
+        shown: dict[str, object] = {"name": self.name, "issuer": self.issuer, "subject": self.subject}
+        expression = {"claimsMatchingExpression": self.expression} if self.expression else {}
+        return shown | {"audiences": list(self.audiences)} | expression
 
 
 @dataclass(frozen=True)
 class Wrong:
     """A credential that is meant for a workload, but does not match its tokens.
 
+    :param wanted: what was asked for.
     :param replacement: what it has to be, under the name that it has.
     :param because: what differs.
     """
 
     existing: Existing
+    wanted: FederatedIdentityCredential
     replacement: FederatedIdentityCredential
     because: str
 
@@ -39,30 +56,52 @@ class Wrong:
 class Comparison:
     """What has to change on an identity.
 
-    :param superfluous: credentials for none of the workloads; others may be using them.
+    :param extra: credentials for none of the workloads; others may be using them.
+    :param flexible: credentials that match by an expression. Nothing is proposed for them: issuers of service accounts
+        have none, so they belong to others.
+    :param matching: credentials that are as they should be.
     """
 
     missing: tuple[FederatedIdentityCredential, ...]
     wrong: tuple[Wrong, ...]
-    superfluous: tuple[Existing, ...]
+    extra: tuple[Existing, ...]
+    flexible: tuple[Existing, ...] = ()
+    matching: tuple[tuple[FederatedIdentityCredential, Existing], ...] = ()
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing has to change."""
-        return not (self.missing or self.wrong or self.superfluous)
+        return not (self.missing or self.wrong or self.extra)
+
+    @property
+    def others(self) -> int:
+        """How many credentials the identity holds for others."""
+        return len(self.extra) + len(self.flexible)
+
+    def existing(self) -> Iterator[Existing]:
+        """Return the credentials that are there for the workloads."""
+        yield from (existing for _, existing in self.matching)
+        yield from (wrong.existing for wrong in self.wrong)
+
+    def under_existing_names(self) -> dict[FederatedIdentityCredential, FederatedIdentityCredential]:
+        """Return for each credential that exists, perhaps under another name, what it is to be under that name."""
+        matching = {wanted: replace(wanted, name=existing.name) for wanted, existing in self.matching}
+        return matching | {wrong.wanted: wrong.replacement for wrong in self.wrong}
 
 
 def parse_list(text: str, *, source: str) -> tuple[Existing, ...]:
     """Parse what ``az identity federated-credential list`` prints.
 
-    :param source: where the text comes from, as messages shall name it.
+    :param source: where the text comes from, in messages.
     :raises FederationError: if it is something else.
     """
     expected = "expected what `az identity federated-credential list --output json` prints"
     try:
-        listed = json.loads(text)
+        listed = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise FederationError([f"{source} is not JSON ({error}), {expected}"]) from None
+        raise FederationError([f"{source} is not JSON ({excerpt(str(error))}), {expected}"]) from None
+    # The REST API wraps the list.
+    listed = listed.get("value", listed) if isinstance(listed, dict) else listed
     if not isinstance(listed, list):
         raise FederationError([f"{source} holds no JSON array, {expected}"])
     existing = [_existing(entry) for entry in listed]
@@ -76,8 +115,9 @@ def parse_list(text: str, *, source: str) -> tuple[Existing, ...]:
 
 def compare(wanted: Sequence[FederatedIdentityCredential], existing: Sequence[Existing]) -> Comparison:
     """Compare what an identity should trust with what it does."""
-    unused = list(existing)
-    unmatched, wrong = _match_exactly(wanted, unused)
+    flexible = tuple(each for each in existing if not each.subject)
+    unused = [each for each in existing if each.subject]
+    unmatched, wrong, matching = _match_exactly(wanted, unused)
     missing = []
     for credential in unmatched:
         near = next((old for old in unused if _is_near_miss(old, credential)), None)
@@ -86,27 +126,29 @@ def compare(wanted: Sequence[FederatedIdentityCredential], existing: Sequence[Ex
             continue
         unused.remove(near)
         wrong.append(_wrong(near, credential, _difference(near, credential)))
-    return Comparison(tuple(missing), tuple(wrong), tuple(unused))
+    return Comparison(tuple(missing), tuple(wrong), tuple(unused), flexible, tuple(matching))
 
 
 def _match_exactly(
     wanted: Sequence[FederatedIdentityCredential], unused: list[Existing]
-) -> tuple[list[FederatedIdentityCredential], list[Wrong]]:
-    """Take out of ``unused`` what is there for the wanted; return what found none, and what has a wrong audience.
+) -> tuple[list[FederatedIdentityCredential], list[Wrong], list[tuple[FederatedIdentityCredential, Existing]]]:
+    """Take out of ``unused`` what is there for the wanted; return what found none, has another audience, and is right.
 
     It goes before near misses are looked for, so that no credential is taken for the near miss of another.
     """
-    unmatched, wrong = [], []
+    unmatched, wrong, matching = [], [], []
     for credential in wanted:
         found = next((old for old in unused if _is_same_workload(old, credential)), None)
         if found is None:
             unmatched.append(credential)
             continue
         unused.remove(found)
-        if credential.audience not in found.audiences:
-            because = f"its audience is {', '.join(found.audiences)}, expected {credential.audience}"
+        if found.audiences == (credential.audience,):
+            matching.append((credential, found))
+        else:
+            because = _difference_of("audience", ", ".join(found.audiences), credential.audience)
             wrong.append(_wrong(found, credential, because))
-    return unmatched, wrong
+    return unmatched, wrong, matching
 
 
 def _existing(entry: Any) -> Existing | None:
@@ -116,11 +158,21 @@ def _existing(entry: Any) -> Existing | None:
     properties = entry.get("properties")
     values = {**properties, **entry} if isinstance(properties, Mapping) else entry
     texts = [values.get("name"), values.get("issuer"), values.get("subject") or ""]
+    flexible = values.get("claimsMatchingExpression")
+    expression = flexible.get("value") if isinstance(flexible, Mapping) else flexible
     audiences = values.get("audiences")
     if not isinstance(audiences, list) or not all(_is_printable(text) for text in [*texts, *audiences]):
         return None
     name, issuer, subject = map(str, texts)
-    return Existing(name, issuer, subject, tuple(audiences))
+    identifier = values.get("id")
+    return Existing(
+        name,
+        issuer,
+        subject,
+        tuple(audiences),
+        expression if isinstance(expression, str) else None,
+        identifier if _is_printable(identifier) else None,
+    )
 
 
 def _is_printable(text: Any) -> bool:
@@ -129,7 +181,7 @@ def _is_printable(text: Any) -> bool:
 
 
 def _wrong(existing: Existing, credential: FederatedIdentityCredential, because: str) -> Wrong:
-    return Wrong(existing, replace(credential, name=existing.name), because)
+    return Wrong(existing, credential, replace(credential, name=existing.name), because)
 
 
 def _is_same_workload(existing: Existing, credential: FederatedIdentityCredential) -> bool:
@@ -147,6 +199,13 @@ def _loosely(issuer: str, subject: str) -> tuple[str, str]:
 
 def _difference(existing: Existing, credential: FederatedIdentityCredential) -> str:
     pairs = [("issuer", existing.issuer, credential.issuer), ("subject", existing.subject, credential.subject)]
-    return "; ".join(
-        f"its {what} is {found!r}, expected {wanted!r}" for what, found, wanted in pairs if found != wanted
+    return "; ".join(_difference_of(what, found, wanted) for what, found, wanted in pairs if found != wanted)
+
+
+def _difference_of(what: str, found: str, wanted: str) -> str:
+    difference = (
+        f"its {what} is {quoted(found, longest=_LONGEST_VALUE)}, expected {quoted(wanted, longest=_LONGEST_VALUE)}"
     )
+    if found != wanted and found.lower() == wanted.lower():
+        return f"{difference}: only the letter case differs, which Entra refuses with AADSTS7002138"
+    return difference

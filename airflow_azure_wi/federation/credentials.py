@@ -17,14 +17,15 @@ _LONGEST_VALUE = 600
 _LONGEST_CREDENTIAL_NAME = 120
 _IDENTITY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
 _RESOURCE_GROUP = re.compile(r"(?=.{1,90}$)[\w().-]*[\w()-]")
-_SUBSCRIPTION = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_TENANT = re.compile(r"(?=.{3,253}$)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _RESOURCE_ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)"
     r"/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/(?P<name>[^/]+)",
     re.IGNORECASE,
 )
 
-_SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,18 @@ class IdentityResource:
     resource_group: str
     subscription_id: str | None = None
 
+    @property
+    def title(self) -> str:
+        """The identity, in messages."""
+        return f"managed identity {self.name}"
+
     def as_json(self) -> dict[str, str | None]:
         """Return it with the names that the Azure CLI uses."""
         return {"name": self.name, "resourceGroup": self.resource_group, "subscriptionId": self.subscription_id}
+
+    def problems(self) -> Iterator[str]:
+        """Say what is wrong with the names by which the identity is to be found."""
+        return problems_of_identity(self)
 
     @classmethod
     def from_resource_id(cls, resource_id: str) -> "IdentityResource | None":
@@ -70,6 +80,41 @@ class IdentityResource:
         return None if any(problems_of_identity(resource)) else resource
 
 
+@dataclass(frozen=True)
+class Application:
+    """An application with federated identity credentials of its own.
+
+    :param client_id: its application id, a GUID.
+    :param tenant_id: the other tenant in which it is to sign in, a GUID or a domain name, or None where not given.
+    """
+
+    client_id: str
+    tenant_id: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The application, in messages."""
+        return f"application {self.client_id}"
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return it with the names of a connection."""
+        return {"clientId": self.client_id, "tenantId": self.tenant_id}
+
+    def problems(self) -> Iterator[str]:
+        """Say what is wrong with its ids."""
+        if not _GUID.fullmatch(self.client_id):
+            yield (
+                f"The application is {quoted(self.client_id)}, expected its application (client) id, a GUID (`az ad "
+                "app list --display-name NAME --query [].appId`)"
+            )
+        if self.tenant_id is not None and not _TENANT.fullmatch(self.tenant_id):
+            yield f"The tenant is {quoted(self.tenant_id)}, expected a GUID or a domain such as contoso.onmicrosoft.com"
+
+
+# What holds federated identity credentials.
+Holder = IdentityResource | Application
+
+
 def credential_name(issuer: str, subject: str) -> str:
     """Return a name for the credential of a workload.
 
@@ -77,7 +122,7 @@ def credential_name(issuer: str, subject: str) -> str:
     credential that is created under an existing name replaces that one.
     """
     digest = hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()[:8]
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", subject.removeprefix(_SERVICE_ACCOUNT_PREFIX)).strip("-") or "workload"
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", subject.removeprefix(SERVICE_ACCOUNT_PREFIX)).strip("-") or "workload"
     return f"{readable[: _LONGEST_CREDENTIAL_NAME - 9].rstrip('-')}-{digest}"
 
 
@@ -93,7 +138,7 @@ def problems_of_identity(identity: IdentityResource) -> Iterator[str]:
             f"The resource group is {quoted(identity.resource_group)}, expected 1 to 90 letters, digits, - _ . ( ), "
             "not ending with a dot (`resourceGroup` in the output of `az identity list`)"
         )
-    if identity.subscription_id is not None and not _SUBSCRIPTION.fullmatch(identity.subscription_id):
+    if identity.subscription_id is not None and not _GUID.fullmatch(identity.subscription_id):
         yield (
             f"The subscription is {quoted(identity.subscription_id)}, expected a GUID (`az account show --query id`)"
         )
@@ -109,7 +154,7 @@ def problems_of_credential(credential: FederatedIdentityCredential) -> Iterator[
     if not _is_plain(credential.subject):
         yield (
             f"The subject is {quoted(credential.subject)}, expected up to {_LONGEST_VALUE} printable characters such "
-            f"as {_SERVICE_ACCOUNT_PREFIX}airflow:airflow-worker"
+            f"as {SERVICE_ACCOUNT_PREFIX}airflow:airflow-worker"
         )
     if not _is_plain(credential.audience) or " " in credential.audience:
         yield (

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from airflow_azure_wi.federation.credentials import IdentityResource
+from airflow_azure_wi.federation.comparison import Comparison, Existing
+from airflow_azure_wi.federation.credentials import Application, Holder
 from airflow_azure_wi.federation.workloads import Workloads
 
 # https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations
@@ -33,14 +34,14 @@ class Quota:
         """How many more deployments of the same size fit."""
         return max(self.limit - self.used, 0) // max(self.per_deployment, 1)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return one line that says so."""
         more = {0: "no further deployment", 1: "1 more deployment"}.get(
             self.more_deployments, f"{self.more_deployments} more deployments"
         )
         return (
             f"{self.used} of {self.limit} federated identity credentials of the identity are used; "
-            f"{more} of {self.per_deployment} workloads would fit."
+            f"{more} of {self.per_deployment} {'workload' if self.per_deployment == 1 else 'workloads'} would fit."
         )
 
 
@@ -58,11 +59,11 @@ def quota_of(deployments: Sequence[Workloads], others: int = 0) -> Quota:
 class Share:
     """What one of several identities would be linked to."""
 
-    identity: IdentityResource
+    holder: Holder
     deployments: tuple[Workloads, ...]
 
 
-def split(identity: IdentityResource, deployments: Sequence[Workloads], others: int = 0) -> list[Share]:
+def split(holder: Holder, deployments: Sequence[Workloads], others: int = 0) -> list[Share]:
     """Divide deployments over as few identities as their order allows, each deployment whole where it fits.
 
     :param others: how many credentials the first identity holds besides.
@@ -75,7 +76,7 @@ def split(identity: IdentityResource, deployments: Sequence[Workloads], others: 
             room = MOST_CREDENTIALS
         parts[-1].append(piece)
         room -= len(piece.subjects)
-    return [Share(_numbered(identity, number), tuple(part)) for number, part in enumerate(parts, 1) if part]
+    return [Share(_numbered(holder, number), tuple(part)) for number, part in enumerate(parts, 1) if part]
 
 
 def _pieces(deployment: Workloads) -> list[Workloads]:
@@ -84,5 +85,22 @@ def _pieces(deployment: Workloads) -> list[Workloads]:
     return [deployment.part(start, MOST_CREDENTIALS) for start in starts]
 
 
-def _numbered(identity: IdentityResource, number: int) -> IdentityResource:
-    return identity if number == 1 else replace(identity, name=f"{identity.name[:124]}-{number}")
+def _numbered(holder: Holder, number: int) -> Holder:
+    if number == 1:
+        return holder
+    if isinstance(holder, Application):
+        return replace(holder, client_id=f"ID_OF_APPLICATION_{number}")
+    return replace(holder, name=f"{holder.name[:124]}-{number}")
+
+
+def deletable(comparison: Comparison, quota: Quota) -> tuple[Existing, ...]:
+    """Return the extra credentials whose deletion would bring an identity within its limit, or nothing.
+
+    Those of the issuers that are being linked come first: they are of service accounts that are no longer there.
+    """
+    needed = quota.used - quota.limit
+    issuers = {credential.issuer for credential, _ in comparison.matching} | {
+        credential.issuer for credential in (*comparison.missing, *(wrong.wanted for wrong in comparison.wrong))
+    }
+    candidates = sorted(comparison.extra, key=lambda existing: existing.issuer not in issuers)
+    return tuple(candidates[:needed]) if 0 < needed <= len(candidates) else ()

@@ -7,13 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_azure_wi.federation import az_script, bicep, changes_script, commands, terraform
 from airflow_azure_wi.federation.comparison import Comparison, Existing, Wrong
-from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, IdentityResource
-from tests.fake_az import FakeAz
+from airflow_azure_wi.federation.credentials import Application, FederatedIdentityCredential, IdentityResource
+from tests.fake_az import READS_INPUT, FakeAz
 
 NASTY = [
     "it's",
@@ -33,28 +33,58 @@ def credential(value: str) -> FederatedIdentityCredential:
 
 
 @pytest.mark.parametrize("value", NASTY)
-def test_bash(tmp_path: Path, value: str) -> None:
+def test_the_script(tmp_path: Path, value: str) -> None:
     az = FakeAz(tmp_path / "bin", {"name": value, "resourceGroup": f"group {value}"})
-    script = az_script.render(IdentityResource(value, f"group {value}"), [credential(value)])
-    done = subprocess.run(["bash"], input=script, env=az.environment(), cwd=tmp_path, text=True, check=False)
-    assert done.returncode == 0
+    run_sh(az_script.render(IdentityResource(value, f"group {value}"), [credential(value)]), az, tmp_path)
     assert [(each["name"], each["issuer"], each["subject"], each["audiences"]) for each in az.credentials] == [
         (value, f"https://{value}", f"subject {value}", [f"api://{value}"])
     ]
-    assert not (tmp_path / "broken").exists()
+
+
+@pytest.mark.parametrize("value", NASTY)
+def test_the_script_for_an_application(tmp_path: Path, value: str) -> None:
+    az = FakeAz(tmp_path / "bin", {})
+    printed = run_sh(az_script.render(Application("id", f"tenant {value}"), [credential(value)]), az, tmp_path)
+    assert [(each["name"], each["issuer"], each["subject"], each["audiences"]) for each in az.credentials] == [
+        (value, f"https://{value}", f"subject {value}", [f"api://{value}"])
+    ]
+    assert json.loads(printed) == {"clientId": "id", "tenantId": f"tenant {value}"}
 
 
 @pytest.mark.parametrize("value", NASTY)
 def test_single_commands(tmp_path: Path, value: str) -> None:
     az = FakeAz(tmp_path / "bin", {"name": value, "resourceGroup": value, "clientId": "id"})
     existing = Existing(value, value, value, (value,))
-    comparison = Comparison((credential(value),), (Wrong(existing, credential("other"), value),), (existing,))
-    script = changes_script.render(IdentityResource(value, value), comparison)
-    script += commands.create_for_client("id", credential("third"))
-    done = subprocess.run(["bash", "-e"], input=script, env=az.environment(), cwd=tmp_path, text=True, check=False)
-    assert done.returncode == 0
+    wrong = Wrong(existing, credential("other"), credential("other"), value)
+    comparison = Comparison((credential(value),), (wrong,), (existing,))
+    run_sh(changes_script.render(IdentityResource(value, value), comparison), az, tmp_path)
+    command = commands.create_for_client("id", credential("third"))
+    subprocess.run(["bash", "-ec", command], env=az.environment(), cwd=tmp_path, check=True)
     assert [each["name"] for each in az.credentials] == [value, "other", "third"]
-    assert not (tmp_path / "broken").exists()
+
+
+@settings(max_examples=25, deadline=None)
+@given(arguments=st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1))
+@example(["az", "--name", "x" * 200, "--flag", "--other", "a b"])
+@example(["az", "--name", "a\nb", "--id", "\\"])
+def test_a_wrapped_command_is_the_same_command(arguments: list[str]) -> None:
+    printed = subprocess.run(
+        ["sh", "-c", f"printf '%s\\0' {commands.wrapped(arguments)}"], capture_output=True, check=True
+    )
+    assert printed.stdout.decode().split("\0")[:-1] == arguments
+    commented = commands.wrapped([argument.replace("\n", " ") for argument in arguments], prefix="# ")
+    assert all(line.startswith("# ") for line in commented.split("\n")[:-1])
+
+
+def run_sh(script: str, az: FakeAz, directory: Path) -> str:
+    """Run a script as its reader may, and look that nothing in it is run but az."""
+    environment = az.environment() | {READS_INPUT: "1"}
+    done = subprocess.run(
+        ["sh"], input=script, env=environment, cwd=directory, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (directory / "broken").exists()
+    return done.stdout
 
 
 @pytest.mark.parametrize("value", NASTY)
