@@ -138,6 +138,7 @@ def _format_of(arguments: argparse.Namespace) -> str:
     output_format = "json" if arguments.json else str(arguments.format or "az")
     if arguments.json and arguments.format not in (None, "json"):
         raise UsageError(f"--json and --format {arguments.format} exclude each other: give one of them.")
+    # https://learn.microsoft.com/graph/templates/how-to-reference-existing-resources
     if output_format == "bicep" and arguments.application:
         raise UsageError(
             "--format bicep is for managed identities: Bicep finds an application only by its uniqueName, which those "

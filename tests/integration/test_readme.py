@@ -66,7 +66,7 @@ def test_the_identity_that_is_created_is_the_one_that_is_linked() -> None:
     assert link[link.index("--identity-name") + 1] == create[create.index("--name") + 1]
     assert link[link.index("--resource-group") + 1] == create[create.index("--resource-group") + 1]
     printed = subprocess.run([PROGRAM, *link[1:]], capture_output=True, text=True, check=True).stdout
-    assert printed.startswith("#!/usr/bin/env bash")
+    assert printed.count("az identity federated-credential create") == 5
     assert "system:serviceaccount:airflow:airflow-worker api://AzureADTokenExchange" in printed
 
 
