@@ -67,7 +67,8 @@ def test_the_identity_that_is_created_is_the_one_that_is_linked() -> None:
     assert link[link.index("--resource-group") + 1] == create[create.index("--resource-group") + 1]
     printed = subprocess.run([PROGRAM, *link[1:]], capture_output=True, text=True, check=True).stdout
     assert printed.count("az identity federated-credential create") == 5
-    assert "system:serviceaccount:airflow:airflow-worker api://AzureADTokenExchange" in printed
+    assert "--subject system:serviceaccount:airflow:airflow-worker" in printed
+    assert "--audiences api://AzureADTokenExchange" in printed
 
 
 def test_the_doctor_says_that_it_works(workload_variables: Callable[..., dict[str, str]]) -> None:
