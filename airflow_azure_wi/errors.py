@@ -1,9 +1,19 @@
 """The exceptions of this package."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import islice
+from typing import Any
 
 from airflow_azure_wi.redaction import quoted
+
+_MOST_NAMES = 5
+
+
+def names_of(users: Collection[str]) -> str:
+    """Return the connections that use an identity, for a message: at most five of them."""
+    named = ", ".join(islice(list(users), _MOST_NAMES))
+    return f"{named} and {len(users) - _MOST_NAMES} more" if len(users) > _MOST_NAMES else named
 
 
 class WorkloadIdentityError(Exception):
@@ -56,14 +66,61 @@ class TokenExchangeError(WorkloadIdentityError):
     sign-ins included, and keep a task that cannot succeed waiting for more than a minute. What may pass is retried
     where the exchange is made.
 
+    :ivar connection: who asked: the connections, with client id and tenant.
+    :ivar scope: what the access token was to be for.
+    :ivar cause: what is wrong.
+    :ivar next_step: what to do.
+    :ivar command: the shell command that fixes it, or None where none is known.
     :ivar code: the AADSTS code, such as ``"AADSTS700213"``, or None where Entra was not reached or gave none.
-    :ivar command: the shell command that fixes it, which ends the message's next step, or None where that is not known.
+    :ivar claims: what the federated token that was presented claims, or None where none was.
+    :ivar answer: what was answered, shortened and without secrets, or None.
     """
 
-    def __init__(self, message: str, code: str | None = None, command: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
+    def __init__(
+        self,
+        *,
+        connection: str,
+        scope: str,
+        cause: str,
+        next_step: str,
+        command: str | None = None,
+        code: str | None = None,
+        claims: str | None = None,
+        answer: str | None = None,
+    ) -> None:
+        self.connection = connection
+        self.scope = scope
+        self.cause = cause
+        self.next_step = next_step
         self.command = command
+        self.code = code
+        self.claims = claims
+        self.answer = answer
+        lines = [f"{connection}: no access token for scope {scope}.", _sentence(cause), f"Next step: {next_step}"]
+        lines += [command] if command else []
+        lines += [f"Federated token: {claims}."] if claims else []
+        lines += [f"Answer: {answer}"] if answer else []
+        super().__init__("\n".join(lines))
+
+    def fields(self) -> dict[str, str | None]:
+        """Return the arguments that make an equal one."""
+        names = ("connection", "scope", "cause", "next_step", "command", "code", "claims", "answer")
+        return {name: getattr(self, name) for name in names}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _token_exchange_error, (self.fields(),)
+
+
+def _token_exchange_error(fields: dict[str, Any]) -> TokenExchangeError:
+    return TokenExchangeError(**fields)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+class TenantError(WorkloadIdentityError):
+    """A service is in another tenant than the identity that is to reach it."""
 
 
 class EndpointError(WorkloadIdentityError):

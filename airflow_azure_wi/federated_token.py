@@ -1,21 +1,32 @@
-"""The proof: the federated token that the cluster projects into a file, and what it claims."""
+"""The federated token that the cluster projects into a file, and what it claims."""
 
 import base64
 import json
+import os
+import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.errors import FederatedTokenError
+from airflow_azure_wi.redaction import excerpt, quoted
 
 PROJECT_IT = (
     'On AKS, give the pod the label azure.workload.identity/use: "true"; elsewhere, project a service account token '
     "into the pod and set AZURE_FEDERATED_TOKEN_FILE to its path"
 )
 _ON_A_LAPTOP = f"On a laptop, {DEVELOPMENT_OPTION} = azure_cli signs in as you instead"
+
+# A token of Kubernetes is some kilobytes long.
+LONGEST_TOKEN = 64 * 1024
+
+_LONGEST_PATH = 1000
+# Entra takes none longer than this in a federated identity credential.
+_LONGEST_CLAIM = 600
 
 # Header, claims and signature.
 _PARTS_OF_A_TOKEN = 3
@@ -36,6 +47,7 @@ class FederatedToken:
     :param audience: whom it is for.
     :param issued_at: when it was signed, in seconds since the epoch (UTC), or None if it does not say.
     :param expires_at: when it expires, in seconds since the epoch (UTC), or None if it does not say.
+    :param not_before: when it becomes valid, in seconds since the epoch (UTC), or None if it does not say.
     """
 
     value: str = field(repr=False)
@@ -44,20 +56,21 @@ class FederatedToken:
     audience: tuple[str, ...]
     issued_at: float | None
     expires_at: float | None
+    not_before: float | None = None
 
     @classmethod
     def parse(cls, text: str, *, source: str) -> "FederatedToken":
         """Read the claims of a token without validating its signature, which is Entra's to validate.
 
         :param text: the token, as it stands in the file.
-        :param source: where the token comes from, as messages shall name it.
-        :raises FederatedTokenError: if it is no JSON Web Token. The message never holds the text.
+        :param source: where the token comes from, the name used in messages.
+        :raises FederatedTokenError: if it is not a JSON Web Token. The message never holds the text.
         """
-        value = text.strip()
+        value = _Hidden(text.strip())
         claims = unverified_claims(value)
         if claims is None:
             raise FederatedTokenError(
-                f"{source} does not hold a federated token: found {_described(value)}, expected a JSON Web Token "
+                f"{source} does not hold a federated token: found {_kind_of(value)}, expected a JSON Web Token "
                 f"(three base64url parts, separated by dots). {PROJECT_IT}."
             )
         audience = claims.get("aud", ())
@@ -68,6 +81,7 @@ class FederatedToken:
             audience=tuple(map(str, audience)) if isinstance(audience, list | tuple) else (str(audience),),
             issued_at=_seconds(claims.get("iat")),
             expires_at=_seconds(claims.get("exp")),
+            not_before=_seconds(claims.get("nbf")),
         )
 
     def seconds_left(self, now: float) -> float | None:
@@ -79,11 +93,16 @@ class FederatedToken:
 
     def described(self) -> str:
         """Return the claims that Entra compares, for messages: nothing in it is secret."""
-        return f"issuer {self.issuer!r}, subject {self.subject!r}, audience {', '.join(self.audience)!r}"
+        claims = {"issuer": self.issuer, "subject": self.subject, "audience": ", ".join(self.audience)}
+        return ", ".join(f"{name} {quoted(value, longest=_LONGEST_CLAIM)}" for name, value in claims.items())
+
+    def validity(self) -> str:
+        """Return when it is valid, for messages."""
+        return f"valid from {_as_utc(self.not_before)} to {_as_utc(self.expires_at)}"
 
 
 def read(path: Path, *, named_by: str) -> FederatedToken:
-    """Read the federated token from its file, always afresh.
+    """Read the federated token from its file.
 
     A file that is missing or holds no token is read again for a fraction of a second, because rotation replaces it.
 
@@ -125,7 +144,7 @@ def _patiently(read_token: Callable[[], FederatedToken]) -> FederatedToken:
 
 
 def unverified_claims(token: str) -> Mapping[str, Any] | None:
-    """Return the claims of a JSON Web Token, its signature not validated, or None if it is none.
+    """Return the claims of a JSON Web Token, its signature not validated, or None if it is not one.
 
     Not PyJWT: it takes longer than all that this package adds to an exchange otherwise.
     """
@@ -145,26 +164,53 @@ def _base64url(part: str) -> bytes:
 
 def _read_once(path: Path, named_by: str) -> FederatedToken:
     source = _source(path, named_by)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise FederatedTokenError(f"{source} does not exist. {PROJECT_IT}. {_ON_A_LAPTOP}.") from None
-    except UnicodeDecodeError:
-        raise FederatedTokenError(f"{source} does not hold text, expected a JSON Web Token.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise FederatedTokenError(
-            f"{source} cannot be read: {reason}. Expected a file that the user of this process may read; in a pod, "
-            "fsGroup in the security context decides that."
-        ) from None
+    text, problem = _content_of(path)
+    # Here, and not where the file was read: whoever reports a crash with the variables of each frame reports no token.
+    if problem is not None:
+        raise FederatedTokenError(f"{source} {problem}")
     return FederatedToken.parse(text, source=source)
 
 
+def _content_of(path: Path) -> "tuple[_Hidden, str | None]":
+    """Return what is in a file, and what is wrong with it."""
+    nothing = _Hidden()
+    try:
+        # Not waiting for the other end of a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return nothing, "is not a regular file, expected one that holds a JSON Web Token."
+            content = file.read(LONGEST_TOKEN + 1)
+    except FileNotFoundError:
+        return nothing, f"does not exist. {PROJECT_IT}. {_ON_A_LAPTOP}."
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return nothing, (
+            f"cannot be read: {reason}. Expected a file that the user of this process may read; in a pod, fsGroup in "
+            "the security context decides that."
+        )
+    if len(content) > LONGEST_TOKEN:
+        return nothing, f"is larger than {LONGEST_TOKEN // 1024} KiB, expected a JSON Web Token."
+    try:
+        return _Hidden(content.decode()), None
+    except UnicodeDecodeError:
+        return nothing, "does not hold text, expected a JSON Web Token."
+
+
+class _Hidden(str):
+    """A text that shows itself to nobody who prints the variables of a frame."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'...'"
+
+
 def _source(path: Path, named_by: str) -> str:
-    return f"The federated token file {str(path)!r} (from {named_by})"
+    return f"The federated token file {quoted(str(path), longest=_LONGEST_PATH)} (from {named_by})"
 
 
-def _described(value: str) -> str:
+def _kind_of(value: str) -> str:
     return f"{len(value)} characters of something else" if value else "an empty file"
 
 
@@ -175,3 +221,12 @@ def _seconds(claim: Any) -> float | None:
         return float(claim)
     except OverflowError:
         return None
+
+
+def _as_utc(seconds: float | None) -> str:
+    if seconds is None:
+        return "an unknown time"
+    try:
+        return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, OSError, ValueError):
+        return excerpt(f"second {seconds}")

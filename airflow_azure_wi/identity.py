@@ -154,6 +154,11 @@ class _Field:
     from_resource_id: bool = False
 
 
+def is_guid(text: str) -> bool:
+    """Return whether a text is a GUID, in whatever case."""
+    return _GUID.fullmatch(text.lower()) is not None
+
+
 def _guid(text: str) -> str | None:
     return text.lower() if _GUID.fullmatch(text.lower()) else None
 

@@ -18,7 +18,7 @@ _HIDDEN = "[not shown]"
 
 # A JSON object in base64url begins with these three letters; `{"alg"...` is how a JSON Web Token does.
 _TOKEN_START = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.(?:\s{1,2}[A-Za-z0-9_-]{16,}|[A-Za-z0-9_-]*))*")
-_THREE_PARTS = re.compile(r"[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]{8,}){2}")
+_THREE_PARTS = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]{8,}){2}")
 # Opaque tokens, and the keys of storage accounts.
 _LONG_BASE64 = re.compile(r"[A-Za-z0-9_+=-]{80,}|[A-Za-z0-9+/]{86}==")
 _BEARER = re.compile(r"(?i)\b(bearer\s+)\S+")

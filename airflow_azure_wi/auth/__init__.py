@@ -3,13 +3,12 @@
 Importing this package imports nothing of Azure; building the first credential does.
 """
 
-import os
-import threading
+import importlib
 from collections.abc import Collection
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_azure_wi.auth.token_cache import TokenCache, TokenRequest, in_a_thread
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 
@@ -18,9 +17,12 @@ if TYPE_CHECKING:
 
     from airflow_azure_wi.auth.async_credential import AsyncSharedCredential
     from airflow_azure_wi.auth.credential import SharedCredential
-    from airflow_azure_wi.auth.token_cache import Exchange, SharedTokens
+    from airflow_azure_wi.auth.token_cache import Exchange
 
 __all__ = ["async_credential_for", "credential_for", "exchange_now"]
+
+# With more than this, those that hold no valid token are forgotten.
+_MOST_IDENTITIES = 50
 
 
 def credential_for(identity: WorkloadIdentity, deployment: Deployment, *, used_by: str) -> "SharedCredential":
@@ -28,10 +30,10 @@ def credential_for(identity: WorkloadIdentity, deployment: Deployment, *, used_b
 
     :param identity: who to sign in as; its subscription makes no difference.
     :param deployment: where the federated token is and where it is sent.
-    :param used_by: who asks, as messages shall name it, such as ``connection 'azure_wi'``.
+    :param used_by: the name of who asks in messages, such as ``connection 'azure_wi'``.
     """
-    with _lock:
-        return _credentials_of(identity, deployment, used_by).sync
+    credential: SharedCredential = _shared(identity, deployment, used_by).credential("credential", "SharedCredential")
+    return credential
 
 
 def async_credential_for(
@@ -41,8 +43,10 @@ def async_credential_for(
 
     It belongs to no event loop, and may be used in several, one after the other or at once.
     """
-    with _lock:
-        return _credentials_of(identity, deployment, used_by).asynchronous
+    credential: AsyncSharedCredential = _shared(identity, deployment, used_by).credential(
+        "async_credential", "AsyncSharedCredential"
+    )
+    return credential
 
 
 def exchange_now(identity: WorkloadIdentity, deployment: Deployment, scope: str, *, used_by: str) -> "AccessTokenInfo":
@@ -53,67 +57,81 @@ def exchange_now(identity: WorkloadIdentity, deployment: Deployment, scope: str,
     :raises TokenExchangeError: if Entra gives no token.
     :raises FederatedTokenError: if there is no usable federated token.
     """
-    from airflow_azure_wi.auth.token_cache import TokenRequest
-
     return _exchange_of(identity, replace(deployment, token_cache_folder=None), [used_by])(TokenRequest((scope,)))
 
 
-class _Credentials:
-    """The two credentials of one identity in one deployment, each built when it is first asked for."""
+class _Shared:
+    """What all who sign in as one identity in one deployment share. Nothing here takes a lock: see token_cache."""
 
     def __init__(self, identity: WorkloadIdentity, deployment: Deployment) -> None:
         self._who_and_where = (identity, deployment)
+        self._built: dict[str, Any] = {}
         self.users: dict[str, None] = {}
 
-    @cached_property
-    def tokens(self) -> "SharedTokens[AccessTokenInfo]":
-        from airflow_azure_wi.auth.token_cache import SharedTokens
+    def credential(self, module: str, name: str) -> Any:
+        """Return one of the two credentials, built when it is first asked for."""
+        built = self._built.get(name)
+        if built is None:
+            kind = getattr(_imported(f"{__name__}.{module}"), name)
+            built = self._built.setdefault(name, kind(*self._who_and_where, self._tokens()))
+        return built
 
-        return SharedTokens(_exchange_of(*self._who_and_where, self.users))
+    def is_in_use(self) -> bool:
+        """Return whether there are tokens that somebody may still want."""
+        tokens = self._built.get("tokens")
+        return tokens is not None and tokens.is_in_use()
 
-    @cached_property
-    def sync(self) -> "SharedCredential":
-        from airflow_azure_wi.auth.credential import SharedCredential
-
-        return SharedCredential(*self._who_and_where, self.tokens)
-
-    @cached_property
-    def asynchronous(self) -> "AsyncSharedCredential":
-        from airflow_azure_wi.auth.async_credential import AsyncSharedCredential
-
-        return AsyncSharedCredential(*self._who_and_where, self.tokens)
-
-
-_built: dict[tuple[WorkloadIdentity, Deployment], _Credentials] = {}
-_lock = threading.Lock()
+    def _tokens(self) -> "TokenCache[AccessTokenInfo]":
+        tokens: TokenCache[AccessTokenInfo] | None = self._built.get("tokens")
+        if tokens is None:
+            tokens = self._built.setdefault("tokens", TokenCache(_exchange_of(*self._who_and_where, self.users)))
+        return tokens
 
 
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 - a thread that held it does not exist in the child of a fork
-    _lock = threading.Lock()
+_all_shared: dict[tuple[WorkloadIdentity, Deployment], _Shared] = {}
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+def _shared(identity: WorkloadIdentity, deployment: Deployment, used_by: str) -> _Shared:
+    # Once there is a federated token file, nobody gets an access token that a developer signed in for.
+    deployment = replace(deployment, development_credential=deployment.development_credential_in_use())
+    key = (replace(identity, subscription_id=None), deployment)
+    shared = _all_shared.get(key)
+    if shared is None:
+        if len(_all_shared) >= _MOST_IDENTITIES:
+            _forget_unused()
+        shared = _all_shared.setdefault(key, _Shared(*key))
+    shared.users.setdefault(used_by)
+    return shared
+
+
+def _forget_unused() -> None:
+    for key, shared in list(_all_shared.items()):
+        if not shared.is_in_use():
+            _all_shared.pop(key, None)
 
 
 def _exchange_of(
     identity: WorkloadIdentity, deployment: Deployment, users: Collection[str]
 ) -> "Exchange[AccessTokenInfo]":
-    from airflow_azure_wi.auth.exchange import TokenExchange
-
-    exchange = TokenExchange(identity, deployment, users)
+    exchange: Exchange[AccessTokenInfo] = _imported(f"{__name__}.exchange").TokenExchange(identity, deployment, users)
     if deployment.development_credential is None:
         return exchange
-    from airflow_azure_wi.auth.developer import DevelopmentSignIn
+    developer: Exchange[AccessTokenInfo] = _imported(f"{__name__}.developer").DeveloperSignIn(
+        identity, deployment, users, otherwise=exchange
+    )
+    return developer
 
-    return DevelopmentSignIn(identity, deployment, users, otherwise=exchange)
+
+_imported_already: dict[str, Any] = {}
 
 
-def _credentials_of(identity: WorkloadIdentity, deployment: Deployment, used_by: str) -> _Credentials:
-    # Once there is a federated token file, nobody gets an access token that a developer signed in for.
-    deployment = replace(deployment, development_credential=deployment.development_credential_in_use())
-    key = (replace(identity, subscription_id=None), deployment)
-    if key not in _built:
-        _built[key] = _Credentials(*key)
-    _built[key].users[used_by] = None
-    return _built[key]
+def _imported(name: str) -> Any:
+    """Import a module in a thread of its own.
+
+    So that the handler of a signal can do the same, and wait for it: in the thread that it interrupted, it would find
+    a module of which only a part is there.
+    """
+    module = _imported_already.get(name)
+    if module is None:
+        module = _imported_already[name] = in_a_thread(lambda: importlib.import_module(name))
+    return module

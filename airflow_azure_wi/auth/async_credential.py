@@ -8,8 +8,8 @@ from typing import Any
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 from azure.identity.aio import WorkloadIdentityCredential
 
-from airflow_azure_wi.auth.credential import known_options, request_of
-from airflow_azure_wi.auth.token_cache import SharedTokens
+from airflow_azure_wi.auth.credential import check_tenant, known_options, request_of
+from airflow_azure_wi.auth.token_cache import TokenCache
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 
@@ -21,9 +21,7 @@ class AsyncSharedCredential(WorkloadIdentityCredential):
     close.
     """
 
-    def __init__(
-        self, identity: WorkloadIdentity, deployment: Deployment, tokens: SharedTokens[AccessTokenInfo]
-    ) -> None:
+    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, tokens: TokenCache[AccessTokenInfo]) -> None:
         # Not super().__init__(): it would build a second HTTP pipeline, which is never used. Exchanges have their own.
         self._identity = identity
         self._deployment = deployment
@@ -38,12 +36,20 @@ class AsyncSharedCredential(WorkloadIdentityCredential):
         **_: Any,
     ) -> AccessToken:
         """Return an access token without blocking the event loop; otherwise as :meth:`SharedCredential.get_token`."""
-        info = await self._tokens.aget(request_of(self._identity, scopes, claims, tenant_id, enable_cae))
+        info = await self._get(scopes, claims, tenant_id, enable_cae)
         return AccessToken(info.token, info.expires_on)
 
     async def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return an access token with all that Entra says of it; otherwise as :meth:`get_token`."""
-        return await self._tokens.aget(request_of(self._identity, scopes, **known_options(options)))
+        return await self._get(scopes, **known_options(options))
+
+    async def _get(
+        self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None, enable_cae: bool
+    ) -> AccessTokenInfo:
+        check_tenant(self._identity, tenant_id, scopes)
+        token = await self._tokens.aget(request_of(scopes, claims, enable_cae))
+        check_tenant(self._identity, tenant_id, scopes, token.token)
+        return token
 
     async def close(self) -> None:
         """Leave it open for the others who use it."""

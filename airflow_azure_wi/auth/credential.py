@@ -8,9 +8,12 @@ from typing import Any
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 from azure.identity import WorkloadIdentityCredential
 
-from airflow_azure_wi.auth.token_cache import SharedTokens, TokenRequest
+from airflow_azure_wi.auth.token_cache import TokenCache, TokenRequest
 from airflow_azure_wi.deployment import Deployment
-from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.errors import TenantError
+from airflow_azure_wi.federated_token import unverified_claims
+from airflow_azure_wi.identity import WorkloadIdentity, is_guid
+from airflow_azure_wi.redaction import excerpt
 
 
 class SharedCredential(WorkloadIdentityCredential):
@@ -20,9 +23,7 @@ class SharedCredential(WorkloadIdentityCredential):
     a host, and no token.
     """
 
-    def __init__(
-        self, identity: WorkloadIdentity, deployment: Deployment, tokens: SharedTokens[AccessTokenInfo]
-    ) -> None:
+    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, tokens: TokenCache[AccessTokenInfo]) -> None:
         # Not super().__init__(): it would build a second HTTP pipeline, which is never used. Exchanges have their own.
         self._identity = identity
         self._deployment = deployment
@@ -40,17 +41,27 @@ class SharedCredential(WorkloadIdentityCredential):
 
         :param scopes: the scopes, such as ``https://storage.azure.com/.default``; at least one.
         :param claims: a claims challenge of the service; it always makes a new exchange.
-        :param tenant_id: the tenant, where it is another than the identity's.
+        :param tenant_id: the tenant that the service names; it has to be the identity's.
         :param enable_cae: whether the caller handles continuous access evaluation.
+        :return: ``.token`` and ``.expires_on`` (seconds since the epoch, UTC).
         :raises TokenExchangeError: if Entra gives no token.
+        :raises TenantError: if the service is in another tenant than the identity.
         :raises FederatedTokenError: if there is no usable federated token.
         """
-        info = self._tokens.get(request_of(self._identity, scopes, claims, tenant_id, enable_cae))
+        info = self._get(scopes, claims, tenant_id, enable_cae)
         return AccessToken(info.token, info.expires_on)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
         """Return an access token with all that Entra says of it; otherwise as :meth:`get_token`."""
-        return self._tokens.get(request_of(self._identity, scopes, **known_options(options)))
+        return self._get(scopes, **known_options(options))
+
+    def _get(
+        self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None, enable_cae: bool
+    ) -> AccessTokenInfo:
+        check_tenant(self._identity, tenant_id, scopes)
+        token = self._tokens.get(request_of(scopes, claims, enable_cae))
+        check_tenant(self._identity, tenant_id, scopes, token.token)
+        return token
 
     def close(self) -> None:
         """Leave it open for the others who use it."""
@@ -71,27 +82,49 @@ def _unpickled(identity: WorkloadIdentity, deployment: Deployment) -> SharedCred
     return credential_for(identity, deployment, used_by="an unpickled credential")
 
 
-def request_of(
-    identity: WorkloadIdentity,
-    scopes: tuple[str, ...],
-    claims: str | None = None,
-    tenant_id: str | None = None,
-    enable_cae: bool = False,
-) -> TokenRequest:
-    """Return what makes this call's token different from others, as ``get_token`` is given it.
+def request_of(scopes: tuple[str, ...], claims: str | None, enable_cae: bool) -> TokenRequest:
+    """Return what makes this call's token different from others.
 
     :raises ValueError: without a scope.
     """
     if not scopes:
         raise ValueError("A token is for a scope: name one, such as https://storage.azure.com/.default")
-    # Clients that follow a challenge name the tenant, others do not; they mean the same token.
-    elsewhere = tenant_id if tenant_id != identity.tenant_id else None
-    return TokenRequest(scopes, elsewhere or None, claims or None, enable_cae)
+    return TokenRequest(scopes, claims or None, enable_cae)
 
 
 def known_options(options: TokenRequestOptions | None) -> dict[str, Any]:
-    """Return the options of ``get_token_info`` as arguments of :func:`request_of`."""
+    """Return the options of ``get_token_info`` as arguments."""
     options = options or {}
     return {name: options.get(name) for name in ("claims", "tenant_id")} | {
         "enable_cae": options.get("enable_cae", False)
     }
+
+
+def check_tenant(
+    identity: WorkloadIdentity, asked: str | None, scopes: tuple[str, ...], access_token: str | None = None
+) -> None:
+    """Check that the tenant that a service names is the identity's.
+
+    Key Vault names its tenant in each challenge, Azure Storage where it rejects a token, always by GUID
+    (https://github.com/Azure/azure-sdk-for-python/issues/27349, issue 30498 there). A connection may name the same
+    tenant by a domain, of which an access token says the GUID.
+
+    :param access_token: of the identity, if there is one yet.
+    :raises TenantError: if it is another.
+    """
+    if not asked or asked.lower() == identity.tenant_id:
+        return
+    own = identity.tenant_id if is_guid(identity.tenant_id) else _tenant_in(access_token)
+    if own is not None and own != asked.lower():
+        raise TenantError(
+            f"The identity (client id {identity.client_id}) signs in to the tenant {identity.tenant_id}, and the "
+            f"service that wants a token for {excerpt(' '.join(scopes))} is in the tenant {excerpt(asked)}.\n"
+            "Next step: check the URL of the service. To reach a service in another tenant, use a connection with an "
+            "application that is known there, and that tenant: `airflow-azure-wi link --application` links it."
+        )
+
+
+def _tenant_in(access_token: str | None) -> str | None:
+    claims = unverified_claims(access_token) if access_token else None
+    tenant = (claims or {}).get("tid")
+    return tenant.lower() if isinstance(tenant, str) else None

@@ -16,21 +16,22 @@ from airflow_azure_wi.access_token import account_in
 from airflow_azure_wi.auth.token_cache import Exchange, TokenRequest
 from airflow_azure_wi.deployment import DEVELOPMENT_CREDENTIALS, DEVELOPMENT_OPTION, Deployment
 from airflow_azure_wi.entra_errors import entra_error_code
-from airflow_azure_wi.errors import TokenExchangeError
+from airflow_azure_wi.errors import TokenExchangeError, names_of
 from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.redaction import excerpt
 
 logger = logging.getLogger(__name__)
 
 # The Azure CLI takes seconds to start, and longer on a busy laptop.
-_CLI_SECONDS = 60
+_CLI_SECONDS = 50
 
 
-class DevelopmentSignIn:
+class DeveloperSignIn:
     """Gets access tokens as the developer, in the tenant of an identity.
 
     :param identity: who would sign in where a workload runs.
     :param deployment: which of azure-identity's credentials to use, and where no federated token is.
-    :param users: who uses the identity, as messages shall name it; it may grow later.
+    :param users: who uses the identity, as messages name it; it may grow later.
     :param otherwise: the token exchange, which is made as soon as there is a federated token file.
     """
 
@@ -64,10 +65,24 @@ class DevelopmentSignIn:
                 *request.scopes, options=self._options(request)
             )
         except (AzureError, ValueError) as error:
-            # Not chained: what is printed of it may quote what a command printed.
-            raise self._refused(error, request, name) from None
-        self._announce(access_token, name)
-        return access_token
+            failure = self._refused(error, request, name)
+        else:
+            return access_token
+        # Here, so that it is not chained to one whose frames hold what a command printed.
+        raise failure
+
+    def announce(self, request: TokenRequest, token: AccessTokenInfo) -> None:
+        """Say in the log that there is a new access token, the first time with whose it is."""
+        name = self._deployment.development_credential_in_use()
+        if name is None:
+            self._otherwise.announce(request, token)
+        elif not self._is_announced:
+            self._is_announced = True
+            self._announce(token, name)
+
+    def overdue(self, request: TokenRequest) -> Exception:
+        """Return the error for an exchange that hangs."""
+        return self._otherwise.overdue(request)
 
     def start_over(self) -> None:
         """Drop the HTTP session: after a fork, its sockets are the parent's."""
@@ -76,7 +91,7 @@ class DevelopmentSignIn:
 
     def _options(self, request: TokenRequest) -> TokenRequestOptions:
         # Named in each request, because EnvironmentCredential knows only the tenant of its own variables.
-        options = TokenRequestOptions(tenant_id=request.tenant_id or self._identity.tenant_id)
+        options = TokenRequestOptions(tenant_id=self._identity.tenant_id)
         if request.claims:
             options["claims"] = request.claims
         if request.enable_cae:
@@ -84,13 +99,10 @@ class DevelopmentSignIn:
         return options
 
     def _who(self) -> str:
-        users = ", ".join(self._users) or "a workload identity"
+        users = names_of(self._users) or "a workload identity"
         return f"{users} (client id {self._identity.client_id}, tenant {self._identity.tenant_id})"
 
     def _announce(self, access_token: AccessTokenInfo, name: str) -> None:
-        if self._is_announced:
-            return
-        self._is_announced = True
         logger.warning(
             "%s: there is no federated token file %s, and %s = %s: signed in as %s with azure-identity's %s, not as "
             "the managed identity",
@@ -98,7 +110,7 @@ class DevelopmentSignIn:
             str(self._deployment.token_file),
             DEVELOPMENT_OPTION,
             name,
-            account_in(access_token.token),
+            excerpt(account_in(access_token.token)),
             DEVELOPMENT_CREDENTIALS[name],
         )
 
@@ -106,12 +118,13 @@ class DevelopmentSignIn:
         answer = error.message if isinstance(error, AzureError) else str(error)
         next_step = _WAYS[name].next_step.format(tenant=self._identity.tenant_id)
         return TokenExchangeError(
-            f"{self._who()}: no access token for scope {' '.join(request.scopes)}.\n"
-            f"There is no federated token file {str(self._deployment.token_file)!r}, and {DEVELOPMENT_OPTION} = {name}"
-            f": azure-identity's {DEVELOPMENT_CREDENTIALS[name]} was asked instead.\n"
-            f"Next step: {next_step}\n"
-            f"Answer: {answer}",
-            entra_error_code(answer),
+            connection=self._who(),
+            scope=excerpt(" ".join(request.scopes)),
+            cause=f"there is no federated token file {str(self._deployment.token_file)!r}, and {DEVELOPMENT_OPTION} = "
+            f"{name}: azure-identity's {DEVELOPMENT_CREDENTIALS[name]} was asked instead.",
+            next_step=next_step,
+            code=entra_error_code(answer),
+            answer=excerpt(answer),
         )
 
 

@@ -123,7 +123,7 @@ class DiskCache:
         return lock
 
     def _key(self, request: TokenRequest) -> str:
-        parts = [self._name, request.scopes, request.tenant_id, request.claims, request.enable_cae]
+        parts = [self._name, request.scopes, request.claims, request.enable_cae]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _in_folder(self, action: Callable[[int], T]) -> T | None:

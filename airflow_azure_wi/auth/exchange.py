@@ -1,28 +1,31 @@
-"""The token exchange: a client assertion, had afresh, for an access token of a managed identity or application."""
+"""The token exchange: this workload's federated token for an access token of a managed identity or application."""
 
+import json
 import logging
 import os
+import threading
 import time
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
-from azure.identity import WorkloadIdentityCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError, ServiceResponseError
+from azure.identity import ClientAssertionCredential, WorkloadIdentityCredential
 
 from airflow_azure_wi import federated_token
 from airflow_azure_wi.auth import identity_binding
-from airflow_azure_wi.auth.token_cache import TokenRequest, is_renewal_due
+from airflow_azure_wi.auth.token_cache import LONGEST_EXCHANGE_SECONDS, TokenRequest, is_renewal_due
+from airflow_azure_wi.auth.transport import token_transport, until
 from airflow_azure_wi.deployment import Deployment
-from airflow_azure_wi.entra_errors import EXPLANATIONS, entra_error_code
-from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError
+from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix, Retry, entra_error_code
+from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, WorkloadIdentityError, names_of
 from airflow_azure_wi.federated_token import FederatedToken
+from airflow_azure_wi.federation import commands
+from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
 from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.redaction import excerpt
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
@@ -32,238 +35,388 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Entra answers in a fraction of a second; these bound what a task waits for when it does not.
-CONNECTION_TIMEOUT_SECONDS = 5
-READ_TIMEOUT_SECONDS = 10
+CONNECTION_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 10.0
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
-# Longer than an exchange with all its attempts takes; whoever waits longer for another process makes its own.
-LONGEST_TURN_SECONDS = 60.0
+
+# All attempts and pauses. Sooner than those who wait give up, so that the error says what happened.
+TOTAL_SECONDS = LONGEST_EXCHANGE_SECONDS - 5
+
+# How long a process waits for another's exchange, before it makes its own in what is left.
+LONGEST_TURN_SECONDS = 30.0
 
 _TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _OUTSIDE_ITS_TIME_RANGE = "AADSTS700024"
+_LONGEST_LIFETIME_SECONDS = 10 * 365 * 86400
 
-# What azure-identity raises where an answer is no token response at all.
-_NOT_UNDERSTOOD = (TypeError, ValueError, KeyError, AttributeError)
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why an attempt gave no access token. It holds no token and no exception, whose frames would hold one.
+
+    :param answer: what was answered, or why nothing was, to be shown.
+    :param status: the HTTP status, or None where nobody answered.
+    :param is_reached: whether the authority host was asked at all.
+    """
+
+    answer: str
+    code: str | None = None
+    status: int | None = None
+    retry_after: str | None = None
+    is_reached: bool = True
+    is_valid: bool = True
+
+    @property
+    def retry(self) -> Retry:
+        """Whether another attempt may help."""
+        if not self.is_reached or self.status in _TRANSIENT_STATUSES:
+            return Retry.TRANSIENT
+        explanation = EXPLANATIONS.get(self.code or "")
+        return explanation.retry if explanation else Retry.NEVER
+
+    def seconds_to_wait(self, pause: float) -> float:
+        """Return how long to wait before another attempt: what the server says, or else a pause."""
+        try:
+            return max(float(self.retry_after or pause), 0.0)
+        except ValueError:
+            return pause
 
 
 class TokenExchange:
-    """Exchanges client assertions for access tokens of an identity.
+    """Exchanges federated tokens for access tokens of an identity.
+
+    Each attempt has a credential of azure-identity of its own, which holds the federated token that was just read from
+    the file, so that a rotated one is never presented: azure-identity's ``WorkloadIdentityCredential`` keeps what it
+    read for ten minutes (https://github.com/Azure/azure-sdk-for-python/issues/44488).
 
     :param identity: who to sign in as.
-    :param deployment: where client assertions are sent.
-    :param users: who uses the identity, as messages shall name it; it may grow later.
+    :param deployment: where the federated token is, and where it is sent.
+    :param users: the connections that use the identity, as messages name them; it may grow later.
     """
 
-    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, users: Collection[str]) -> None:
+    def __init__(
+        self,
+        identity: WorkloadIdentity,
+        deployment: Deployment,
+        users: Collection[str],
+    ) -> None:
         self._identity = identity
         self._deployment = deployment
         self._users = users
-        self._means: _Means | None = None
+        self._disk = _disk_cache(identity, deployment)
+        self.start_over()
 
     def __call__(self, request: TokenRequest) -> AccessTokenInfo:
-        """Get a new access token; blocks for the time of the exchange.
+        """Get an access token: a new one, or the one that another process on this machine has just got.
 
         :raises TokenExchangeError: if Entra refuses, cannot be reached or cannot be understood.
         :raises FederatedTokenError: if there is no usable federated token.
         :raises DeploymentError: if identity bindings are asked for and cannot be used.
         """
-        means = self._means = self._means or _Means.of(self._identity, self._deployment)
-        if means.disk is None:
-            return self._exchange(means.credential, request)
-        with means.disk.exclusively(request, seconds=LONGEST_TURN_SECONDS) as turn:
-            found = means.disk.get(request)
-            if found is not None and not is_renewal_due(found, time.time()):
-                return found
+        deadline = time.monotonic() + TOTAL_SECONDS
+        if self._disk is None:
+            return self._exchange(request, deadline)
+        with self._disk.exclusively(request, seconds=LONGEST_TURN_SECONDS) as turn:
+            known = self._disk.get(request)
+            if known is not None and not is_renewal_due(known, time.time()):
+                return known
             if turn.failure is not None:
-                raise TokenExchangeError(turn.failure, entra_error_code(turn.failure))
+                raise self._failure_of_another(turn.failure, request)
             try:
-                token = self._exchange(means.credential, request)
+                token = self._exchange(request, deadline)
             except (TokenExchangeError, FederatedTokenError) as error:
-                turn.failed(str(error))
-                raise
-            means.disk.put(request, token)
+                if known is None:
+                    turn.failed(_as_text(error))
+                    raise
+                return known
+            self._disk.put(request, token)
             return token
 
-    def _exchange(self, credential: "_FreshAssertionCredential", request: TokenRequest) -> AccessTokenInfo:
-        try:
-            return self._with_retries(credential, request)
-        except FederatedTokenError as error:
-            raise FederatedTokenError(f"{self._who()}: {error}") from None
-        except (ServiceRequestError, ServiceResponseError) as error:
-            raise TokenExchangeError(self._unreachable(error, request)) from error
-        except (AzureError, *_NOT_UNDERSTOOD) as error:
-            # Not chained: what azure-core prints of it may quote a response with a token in it.
-            raise self._refused(error, request, credential.presented) from None
+    def announce(self, request: TokenRequest, token: AccessTokenInfo) -> None:
+        """Say in the log that there is a new access token."""
+        minutes = max(token.expires_on - time.time(), 0) / 60
+        resource = " ".join(scope.removesuffix("/.default") for scope in request.scopes)
+        logger.info(
+            "Got an access token for %s as client id %s, valid for %.0f min",
+            excerpt(resource),
+            self._identity.client_id,
+            minutes,
+        )
+
+    def overdue(self, request: TokenRequest) -> TokenExchangeError:
+        """Return the error for an exchange that hangs."""
+        return self._error(
+            request,
+            cause=f"the token exchange with {self._authority} has not ended within {LONGEST_EXCHANGE_SECONDS:.0f} s.",
+            next_step="let the task be retried; check DNS, firewall and proxy (HTTPS_PROXY) from where the task runs.",
+        )
 
     def start_over(self) -> None:
-        """Drop the HTTP session: after a fork, its sockets are the parent's."""
-        self._means = None
+        """Drop the pool of connections: after a fork, its sockets are the parent's."""
+        self._transport = token_transport(
+            connection_timeout=CONNECTION_TIMEOUT_SECONDS, read_timeout=READ_TIMEOUT_SECONDS
+        )
+        self._is_binding_checked = False
 
-    def _with_retries(self, credential: "_FreshAssertionCredential", request: TokenRequest) -> AccessTokenInfo:
-        """Exchange, more than once where that may help, reading the federated token anew each time."""
+    @property
+    def _authority(self) -> str:
+        return self._deployment.authority_host_for(self._identity.cloud)
+
+    def _exchange(self, request: TokenRequest, deadline: float) -> AccessTokenInfo:
+        """Exchange, more than once where that may help, reading the federated token again each time."""
+        self._check_identity_binding()
+        pause = FIRST_PAUSE_SECONDS
+        failures: list[_Failure] = []
+        while True:
+            presented = self._read_federated_token()
+            outcome = self._attempt(request, presented, deadline)
+            if not isinstance(outcome, _Failure):
+                return outcome
+            wait = outcome.seconds_to_wait(pause)
+            is_too_long = wait > LONGEST_PAUSE_SECONDS or time.monotonic() + wait >= deadline
+            if is_too_long or not self._is_worth_another(outcome, failures, presented):
+                break
+            failures.append(outcome)
+            time.sleep(wait)
+            pause *= 2
+        raise self._error_for(outcome, request, presented, len(failures) + 1)
+
+    def _check_identity_binding(self) -> None:
+        if self._deployment.identity_binding and not self._is_binding_checked:
+            identity_binding.check(os.environ)
+            self._is_binding_checked = True
+
+    def _read_federated_token(self) -> FederatedToken:
+        try:
+            return federated_token.read_current(
+                self._deployment.token_file, named_by=self._deployment.token_file_named_by
+            )
+        except FederatedTokenError as error:
+            found = str(error)
+        raise FederatedTokenError(f"{self._who()}: {found}")
+
+    def _is_worth_another(self, failure: _Failure, before: Sequence[_Failure], presented: FederatedToken) -> bool:
+        """Whether another attempt may help."""
+        if len(before) + 1 >= ATTEMPTS or failure.retry is Retry.NEVER:
+            return False
+        if failure.code == _OUTSIDE_ITS_TIME_RANGE and self._read_federated_token().value == presented.value:
+            return False  # Only a rotated token can help.
+        return failure.retry is Retry.TRANSIENT or failure.code not in [known.code for known in before]
+
+    def _attempt(
+        self, request: TokenRequest, presented: FederatedToken, deadline: float
+    ) -> "AccessTokenInfo | _Failure":
         options = TokenRequestOptions(enable_cae=request.enable_cae)
         if request.claims:
             options["claims"] = request.claims
-        if request.tenant_id:
-            options["tenant_id"] = request.tenant_id
-        pause = FIRST_PAUSE_SECONDS
-        last_code = None
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return credential.get_token_info(*request.scopes, options=options)
-            except AzureError as error:
-                code = entra_error_code(error.message)
-                was_rotated_meanwhile = code == _OUTSIDE_ITS_TIME_RANGE and last_code != code
-                wait = 0.0 if was_rotated_meanwhile else _seconds_to_wait(error, pause)
-                if wait is None or attempt == ATTEMPTS:
-                    raise
-                last_code = code
-                logger.info("Token exchange failed, trying again in %.1f s: %s", wait, error.message)
-            time.sleep(wait)
-            pause *= 2
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        answers: list[str] = []
+        credential = self._credential(presented, answers)
+        try:
+            with until(deadline), _quietly():
+                token = credential.get_token_info(*request.scopes, options=options)
+        except (ServiceRequestError, ServiceResponseError) as error:
+            return _Failure(excerpt(error.message), is_reached=False)
+        except AzureError as error:
+            return _refusal(error, answers)
+        except Exception as error:  # noqa: BLE001 - whatever azure-identity raises where an answer is no token response
+            return _Failure(answers[-1] if answers else excerpt(f"{type(error).__name__}: {error}"), is_valid=False)
+        if _is_usable(token):
+            return token
+        return _Failure(answers[-1] if answers else "", is_valid=False)
+
+    def _credential(self, presented: FederatedToken, answers: list[str]) -> ClientAssertionCredential:
+        options: dict[str, Any] = {
+            "tenant_id": self._identity.tenant_id,
+            "client_id": self._identity.client_id,
+            "authority": self._authority,
+            # Repeated here, and not by azure-core: with the token that the file holds then, and an end.
+            "retry_total": 0,
+            "raw_response_hook": _answer_checker(answers),
+            "logger": _http_logger,
+        }
+        if self._deployment.identity_binding:
+            path = str(self._deployment.token_file)
+            return WorkloadIdentityCredential(
+                token_file_path=path,
+                enable_azure_proxy=True,
+                connection_timeout=CONNECTION_TIMEOUT_SECONDS,
+                read_timeout=READ_TIMEOUT_SECONDS,
+                **options,
+            )
+        return ClientAssertionCredential(func=lambda: presented.value, transport=self._transport, **options)
 
     def _who(self) -> str:
-        users = ", ".join(self._users) or "a workload identity"
+        users = names_of(self._users) or "a workload identity"
         return f"{users} (client id {self._identity.client_id}, tenant {self._identity.tenant_id})"
 
-    def _unreachable(self, error: AzureError, request: TokenRequest) -> str:
-        host = self._deployment.authority_host_for(self._identity.cloud)
-        return (
-            f"{self._who()}: the authority host {host} could not be reached for scope {' '.join(request.scopes)}, "
-            f"after {ATTEMPTS} attempts.\n"
-            f"Found: {error.message}\n"
-            "Next step: check DNS, firewall and proxy (HTTPS_PROXY) from where the task runs; behind a proxy that "
-            "opens TLS, set REQUESTS_CA_BUNDLE to its certificate authority."
+    def _error_for(
+        self, failure: _Failure, request: TokenRequest, presented: FederatedToken, attempts: int
+    ) -> TokenExchangeError:
+        explanation = EXPLANATIONS.get(failure.code or "")
+        if not failure.is_reached:
+            cause, next_step = _unreachable(self._authority, attempts)
+        elif explanation:
+            cause, next_step = explanation.cause, explanation.next_step
+        else:
+            cause, next_step = _unexplained(failure)
+        wants_credential = explanation is not None and explanation.fix is Fix.CREATE_CREDENTIAL
+        return self._error(
+            request,
+            cause=cause,
+            next_step=next_step,
+            command=self._command(presented) if wants_credential else None,
+            code=failure.code,
+            claims=self._claims(presented, failure) if failure.is_reached else None,
+            answer=failure.answer,
         )
 
-    def _refused(self, error: Exception, request: TokenRequest, presented: FederatedToken | None) -> TokenExchangeError:
-        answer = error.message if isinstance(error, AzureError) else f"{type(error).__name__}: {error}"
-        code = entra_error_code(answer)
-        explanation = EXPLANATIONS.get(code or "")
-        lines = [
-            f"{self._who()}: no access token for scope {' '.join(request.scopes)}.",
-            explanation.cause if explanation else f"Microsoft Entra ID {_how_it_answered(error)}.",
-        ]
-        if presented is not None:
-            lines.append(f"Federated token: {presented.described()}, from {str(self._deployment.token_file)!r}.")
-        lines.append(f"Next step: {explanation.next_step if explanation else _next_step(code, error)}")
-        lines.append(f"Answer: {answer}")
-        return TokenExchangeError("\n".join(lines), code)
+    def _claims(self, presented: FederatedToken, failure: _Failure) -> str:
+        when = f", {presented.validity()}" if failure.code == _OUTSIDE_ITS_TIME_RANGE else ""
+        return f"{presented.described()}{when}, from {str(self._deployment.token_file)!r}"
+
+    def _failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:
+        """Return the failure of the process that this one waited for, as its own."""
+        try:
+            fields = json.loads(text)
+        except ValueError:
+            return self._error(request, cause=text, next_step="let the task be retried.")
+        if "token_file" in fields:
+            return FederatedTokenError(f"{self._who()}: {fields['token_file']}")
+        return self._error(request, **{name: fields[name] for name in fields if name not in ("connection", "scope")})
+
+    def _error(self, request: TokenRequest, **fields: Any) -> TokenExchangeError:
+        return TokenExchangeError(connection=self._who(), scope=excerpt(" ".join(request.scopes)), **fields)
+
+    def _command(self, presented: FederatedToken) -> str | None:
+        """Return the command that makes Entra accept the federated token, if such a credential can be."""
+        audience = next(iter(presented.audience), "")
+        credential = FederatedIdentityCredential.of(presented.issuer, presented.subject, audience)
+        if any(problems_of_credential(credential)):
+            return None
+        return commands.create_for_client(self._identity.client_id, credential)
 
 
-class _Means(NamedTuple):
-    """What exchanges are made with, in one process."""
-
-    credential: "_FreshAssertionCredential"
-    disk: "DiskCache | None"
-
-    @classmethod
-    def of(cls, identity: WorkloadIdentity, deployment: Deployment) -> "_Means":
-        if deployment.token_cache_folder is None:
-            return cls(_FreshAssertionCredential(identity, deployment), None)
-        from airflow_azure_wi.auth.disk_cache import DiskCache
-
-        authority = deployment.authority_host_for(identity.cloud)
-        name = f"{identity.client_id}|{identity.tenant_id}|{authority}|{deployment.token_file}"
-        return cls(_FreshAssertionCredential(identity, deployment), DiskCache(deployment.token_cache_folder, name))
-
-
-class _FreshAssertionCredential(WorkloadIdentityCredential):
-    """azure-identity's credential, but with a client assertion that is had afresh for every exchange.
-
-    azure-identity 1.27 keeps what it read for ten minutes, and presents it after it was rotated:
-    https://github.com/Azure/azure-sdk-for-python/issues/44488.
-    """
-
-    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, **options: Any) -> None:
-        if deployment.identity_binding:
-            identity_binding.check(os.environ)
-            options["enable_azure_proxy"] = True
-        super().__init__(
-            tenant_id=identity.tenant_id,
-            client_id=identity.client_id,
-            token_file_path=str(deployment.token_file),
-            authority=deployment.authority_host_for(identity.cloud),
-            connection_timeout=CONNECTION_TIMEOUT_SECONDS,
-            read_timeout=READ_TIMEOUT_SECONDS,
-            # A repeated request would present the assertion again, rotated or not, and wait for as long as a
-            # Retry-After says. TokenExchange repeats whole exchanges instead.
-            retry_total=0,
-            raw_response_hook=_refuse_what_is_no_json,
-            **options,
-        )
-        self._deployment = deployment
-        self.presented: FederatedToken | None = None
-
-    def _get_service_account_token(self) -> str:
-        self.presented = None
-        self.presented = federated_token.read_current(
-            self._deployment.token_file, named_by=self._deployment.token_file_named_by
-        )
-        return self.presented.value
-
-
-def _refuse_what_is_no_json(response: "PipelineResponse[Any, Any]") -> None:
-    """Tell a gateway's page, or an empty answer, by its status.
-
-    azure-identity reads it as a token response, and what it then raises says nothing of the status.
-
-    :raises ClientAuthenticationError: if it is one.
-    """
-    answer = response.http_response
-    if answer.status_code in _TRANSIENT_STATUSES and "json" not in answer.headers.get("Content-Type", ""):
-        raise ClientAuthenticationError(
-            message=f"HTTP {answer.status_code} {answer.reason}: {answer.text()[:200]!r}", response=answer
-        )
-
-
-def _seconds_to_wait(error: AzureError, pause: float) -> float | None:
-    """Return how long to wait before another attempt, in seconds, or None where another would not help."""
-    if isinstance(error, ServiceRequestError | ServiceResponseError):
-        return pause
-    if _status(error) not in _TRANSIENT_STATUSES:
+def _disk_cache(identity: WorkloadIdentity, deployment: Deployment) -> "DiskCache | None":
+    if deployment.token_cache_folder is None:
         return None
-    wait = _seconds(_retry_after(error), pause)
-    return wait if wait <= LONGEST_PAUSE_SECONDS else None
+    from airflow_azure_wi.auth.disk_cache import DiskCache
+
+    # The token file belongs to it: a workload that Entra would refuse finds no token of another.
+    authority = deployment.authority_host_for(identity.cloud)
+    parts = (identity.client_id, identity.tenant_id, authority, str(deployment.token_file))
+    return DiskCache(deployment.token_cache_folder, "|".join(parts))
 
 
-def _seconds(header: str | None, default: float) -> float:
-    try:
-        return max(float(header or default), 0.0)
-    except ValueError:
-        return default
+def _as_text(error: TokenExchangeError | FederatedTokenError) -> str:
+    """Return a failure as other processes are told it."""
+    if isinstance(error, TokenExchangeError):
+        return json.dumps(error.fields())
+    return json.dumps({"token_file": str(error).partition(": ")[2]})
 
 
-def _status(error: Exception) -> int | None:
+def _refusal(error: AzureError, answers: list[str]) -> _Failure:
     response = getattr(error, "response", None)
-    return None if response is None else response.status_code
-
-
-def _retry_after(error: Exception) -> str | None:
-    response = getattr(error, "response", None)
-    return None if response is None else response.headers.get("Retry-After")
-
-
-def _how_it_answered(error: Exception) -> str:
-    status = _status(error)
-    if status == 429:
-        wait = _retry_after(error)
-        return "asks for fewer requests (HTTP 429)" + (f", and to wait {wait} s" if wait else "")
-    if status is not None and status >= 500:
-        return f"has a failure of its own (HTTP {status})"
-    if status is not None and status >= 400:
-        return f"refused (HTTP {status})"
-    return "gave an answer that is no token response"
-
-
-def _next_step(code: str | None, error: Exception) -> str:
-    if code:
-        return f"look the code up at https://login.microsoftonline.com/error?code={code.removeprefix('AADSTS')}."
-    if _status(error) in _TRANSIENT_STATUSES:
-        return "let the task be retried later; if it stays, see https://status.azure.com."
-    return (
-        "check that the authority host is Microsoft Entra ID's (AZURE_AUTHORITY_HOST, cloud_environment), and that "
-        "no proxy answers in its place."
+    if response is None and answers:
+        return _Failure(answers[-1], is_valid=False)
+    if response is None:
+        # Not an answer of Entra: azure-identity refused to ask it.
+        return _Failure(excerpt(error.message))
+    return _Failure(
+        excerpt(error.message),
+        code=entra_error_code(error.message),
+        status=response.status_code,
+        retry_after=response.headers.get("Retry-After"),
+        is_valid=response.status_code >= 400,
     )
+
+
+def _answer_checker(answers: list[str]) -> "Callable[[PipelineResponse[Any, Any]], None]":
+    """Return what looks at each answer first: azure-identity takes a gateway's page for a token response.
+
+    :param answers: what is answered is added to it, to be shown.
+    """
+
+    def check(response: "PipelineResponse[Any, Any]") -> None:
+        answer = response.http_response
+        text = f"HTTP {answer.status_code} {answer.reason}: {answer.text()}"
+        answers.append(excerpt(text))
+        try:
+            is_object = isinstance(json.loads(answer.text()), dict)
+        except (ValueError, RecursionError):
+            is_object = False
+        if not is_object:
+            raise ClientAuthenticationError(message=answers[-1], response=answer)
+
+    return check
+
+
+def _is_usable(token: AccessTokenInfo) -> bool:
+    """Return whether a token response made sense: azure-identity takes anything for a token, and any time."""
+    seconds_left = token.expires_on - time.time()
+    return bool(isinstance(token.token, str) and token.token and 0 < seconds_left < _LONGEST_LIFETIME_SECONDS)
+
+
+def _unreachable(authority: str, attempts: int) -> tuple[str, str]:
+    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+    return (
+        f"the authority host {authority} could not be reached, after {tries}.",
+        "check DNS, firewall and proxy (HTTPS_PROXY) from where the task runs; behind a TLS-inspecting proxy, set "
+        "REQUESTS_CA_BUNDLE to its certificate authority.",
+    )
+
+
+def _unexplained(failure: _Failure) -> tuple[str, str]:
+    """Return the cause and the next step of a failure whose code says nothing, or that has none."""
+    status = f"(HTTP {failure.status})"
+    if failure.status == 429:
+        wait = f", and asks to wait {excerpt(failure.retry_after)} s" if failure.retry_after else ""
+        return (
+            f"Microsoft Entra ID throttled the request {status}{wait}.",
+            "let the task be retried later. [azure_workload_identity] token_cache = disk lets the tasks of a machine "
+            "share one exchange.",
+        )
+    if failure.status in _TRANSIENT_STATUSES or (failure.status or 0) >= 500:
+        return (
+            f"Microsoft Entra ID returned a server error {status}.",
+            "let the task be retried later; if it stays, see https://status.azure.com.",
+        )
+    if failure.code:
+        number = failure.code.removeprefix("AADSTS")
+        return (
+            f"Microsoft Entra ID refused the request {status}.",
+            f"look the code up at https://login.microsoftonline.com/error?code={number}.",
+        )
+    if failure.status is None and failure.is_valid:
+        return ("azure-identity did not ask Microsoft Entra ID.", "read the answer below.")
+    return (
+        f"Microsoft Entra ID refused the request {status}."
+        if failure.is_valid
+        else "Microsoft Entra ID returned an invalid token response.",
+        "check that the authority host is Microsoft Entra ID's (AZURE_AUTHORITY_HOST, cloud_environment), and that no "
+        "proxy answers in its place.",
+    )
+
+
+# What azure-core and azure-identity log of an exchange: a dozen lines of HTTP, and all that was answered in a refusal.
+# The task's log has one line for each exchange, and the error; the rest is for those who look for it with DEBUG.
+_http_logger = logging.getLogger(f"{__name__}.http")
+_exchanging = threading.local()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    _exchanging.is_quiet = True
+    try:
+        yield
+    finally:
+        _exchanging.is_quiet = False
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return not getattr(_exchanging, "is_quiet", False) or logger.isEnabledFor(logging.DEBUG)
+
+
+for _name in (_http_logger.name, "azure.identity._internal.get_token_mixin", "azure.identity._internal.decorators"):
+    logging.getLogger(_name).addFilter(_is_wanted)

@@ -1,15 +1,23 @@
 """Access tokens that threads, coroutines and event loops share, and the one exchange that they wait for together.
 
 It knows neither Azure nor Airflow: an exchange is a function from a request to a token.
+
+Each exchange runs in a thread of its own, and those who ask wait for its end. So whoever asks may be interrupted at any
+point (a signal, a task's time-out, the end of a coroutine) without an exchange that nobody finishes, and the handler of
+a signal may ask for the very token that the code it interrupted is waiting for. For the same reason there is no lock:
+the handler would wait for the one that its own thread holds.
 """
 
+import _thread
 import asyncio
 import logging
 import os
-import threading
 import time
 import weakref
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import TimeoutError as NotDoneYet
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,6 +27,12 @@ logger = logging.getLogger(__name__)
 # not repeated for half a minute (DEFAULT_REFRESH_OFFSET and DEFAULT_TOKEN_REFRESH_RETRY_DELAY there).
 RENEW_BEFORE_EXPIRY_SECONDS = 300
 RENEW_RETRY_SECONDS = 30
+
+# However an exchange hangs, in a name look-up for example, nobody waits longer for it.
+LONGEST_EXCHANGE_SECONDS = 60.0
+
+# A waiting thread looks up this often, because the handler of a signal may have taken the one notification.
+_POLL_SECONDS = 0.5
 
 
 class Token(Protocol):
@@ -38,7 +52,6 @@ class TokenRequest:
     """What makes one access token differ from another for the same identity."""
 
     scopes: tuple[str, ...]
-    tenant_id: str | None = None
     claims: str | None = None
     enable_cae: bool = False
 
@@ -48,38 +61,110 @@ class TokenRequest:
 
 
 T = TypeVar("T", bound=Token)
-T_co = TypeVar("T_co", bound=Token, covariant=True)
 
 
-class Exchange(Protocol[T_co]):
-    """Gets one new access token."""
+class Exchange(Protocol[T]):
+    """Gets new access tokens."""
 
-    def __call__(self, request: TokenRequest) -> T_co:
-        """Get a token, blocking."""
+    def __call__(self, request: TokenRequest) -> T:
+        """Get one, blocking."""
+
+    def announce(self, request: TokenRequest, token: T) -> None:
+        """Say in the log that there is a new one; called in the thread of the one who asked for it."""
+
+    def overdue(self, request: TokenRequest) -> Exception:
+        """Return what is raised where an exchange has not ended in time."""
 
     def start_over(self) -> None:
-        """Drop connections and locks, which do not survive a fork."""
+        """Drop connections, which do not survive a fork."""
 
 
 class _Abandoned(Exception):
-    """The asker whose exchange the others waited for was stopped from outside; one of them takes over."""
+    """The thread of an exchange was stopped from outside; one of those who waited takes over."""
 
 
-class SharedTokens(Generic[T]):
+class _Pending(Generic[T]):
+    """An exchange under way, which anyone who waits for it also starts, if nobody has.
+
+    :ivar outcome: its token or its exception.
+    """
+
+    def __init__(self, run: Callable[["_Pending[T]"], None], longest_seconds: float) -> None:
+        self.outcome: Future[T] = Future()
+        # A running future cannot be cancelled by one of those who await it.
+        self.outcome.set_running_or_notify_cancel()
+        self._deadline = time.monotonic() + longest_seconds
+        self._run = run
+        self._may_run = _thread.allocate_lock()
+        self._is_started = False
+
+    def seconds_left(self) -> float:
+        """Return how long it may still take."""
+        return self._deadline - time.monotonic()
+
+    def start(self) -> None:
+        """Start it, unless it is. Interrupted in between, it may start two threads, of which one does nothing."""
+        if self._is_started:
+            return
+        try:
+            # Not threading.Thread: starting one takes locks, which the thread that was interrupted may hold. Nor the
+            # event loop's executor: those who fill it may be waiting for this very token.
+            _thread.start_new_thread(self._run_in_thread, ())
+        except RuntimeError:
+            # A process that is shutting down starts no threads.
+            self._run_once()
+        self._is_started = True
+
+    def _run_in_thread(self) -> None:
+        # What is no Exception ends this thread, and says nothing to anybody.
+        with suppress(BaseException):
+            self._run_once()
+
+    def _run_once(self) -> None:
+        if self._may_run.acquire(blocking=False):
+            self._run(self)
+
+
+R = TypeVar("R")
+
+
+def in_a_thread(function: Callable[[], R]) -> R:
+    """Call a function in a thread of its own and return what it returns; see above for why."""
+    outcome: Future[R] = Future()
+
+    def call() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it was called
+            outcome.set_exception(error)
+
+    try:
+        _thread.start_new_thread(call, ())
+    except RuntimeError:
+        call()
+    while not outcome.done():
+        with suppress(NotDoneYet):
+            outcome.exception(timeout=_POLL_SECONDS)
+    return outcome.result()
+
+
+class TokenCache(Generic[T]):
     """Hands out access tokens: those it holds at once, others through one exchange for all who ask.
 
     Warm, an asker pays for a dictionary look-up. A token that is due for renewal is renewed in the background, so
     that nobody who holds a valid one waits.
 
-    :param exchange: gets a new token, blocking. It is never called twice at once for the same request.
+    :param exchange: gets a new token. It is not called twice at once for the same request.
+    :param longest_seconds: how long those who ask wait for an exchange.
     """
 
-    def __init__(self, exchange: Exchange[T]) -> None:
+    def __init__(self, exchange: Exchange[T], *, longest_seconds: float = LONGEST_EXCHANGE_SECONDS) -> None:
         self._exchange = exchange
+        self._longest_seconds = longest_seconds
         self._held: dict[TokenRequest, T] = {}
         self._renewal_tried_at: dict[TokenRequest, float] = {}
-        self._start_over()
-        _all_shared_tokens.add(self)
+        self._pending: dict[TokenRequest, _Pending[T]] = {}
+        _all_caches.add(self)
 
     def get(self, request: TokenRequest) -> T:
         """Return a valid token; blocks while one is exchanged.
@@ -87,33 +172,39 @@ class SharedTokens(Generic[T]):
         :raises Exception: what the exchange raises, to everyone who waited for it.
         """
         while True:
-            token = self._valid(request)
-            if token is not None:
+            if (token := self._valid(request)) is not None:
                 return token
-            flight, is_mine = self._join(request)
-            if is_mine:
-                self._fly(request, flight)
-            try:
-                return flight.result()
-            except _Abandoned:
-                continue
+            pending, is_new = self._join(request)
+            while not pending.outcome.done():
+                with suppress(NotDoneYet):
+                    pending.outcome.exception(timeout=min(_POLL_SECONDS, max(pending.seconds_left(), 0.0)))
+                self._give_up_if_overdue(request, pending)
+            with suppress(_Abandoned):
+                return self._announced(request, pending.outcome.result(), is_new)
 
     async def aget(self, request: TokenRequest) -> T:
-        """Return a valid token without blocking the event loop; exchanges run in a thread of their own.
+        """Return a valid token without blocking the event loop.
 
         :raises Exception: what the exchange raises, to everyone who waited for it.
         """
         while True:
-            token = self._valid(request)
-            if token is not None:
+            if (token := self._valid(request)) is not None:
                 return token
-            flight, is_mine = self._join(request)
-            if is_mine:
-                self._fly_in_thread(request, flight)
-            try:
-                return await asyncio.wrap_future(flight)
-            except _Abandoned:
-                continue
+            pending, is_new = self._join(request)
+            await _wait_for(pending)
+            self._give_up_if_overdue(request, pending)
+            with suppress(_Abandoned):
+                return self._announced(request, pending.outcome.result(), is_new)
+
+    def is_in_use(self) -> bool:
+        """Return whether it holds a valid token, or gets one."""
+        now = time.time()
+        return bool(self._pending) or any(now < token.expires_on for token in list(self._held.values()))
+
+    def start_over(self) -> None:
+        """Forget exchanges under way: on this side of a fork, nobody makes them."""
+        self._pending = {}
+        self._exchange.start_over()
 
     def _valid(self, request: TokenRequest) -> T | None:
         """Return the held token if it is valid; have it renewed if that is due."""
@@ -125,96 +216,97 @@ class SharedTokens(Generic[T]):
             self._renew_in_background(request, now)
         return held
 
-    def _join(self, request: TokenRequest) -> "tuple[Future[T], bool]":
+    def _join(self, request: TokenRequest, *, is_renewal: bool = False) -> tuple[_Pending[T], bool]:
         """Return the exchange under way for a request, begun if there is none, and whether it was begun."""
-        with self._lock:
-            if (flight := self._flights.get(request)) is not None:
-                return flight, False
-            flight = Future()
-            held = self._held.get(request)
-            if held is not None and time.time() < held.expires_on:
-                # The exchange that this asker would have joined ended a moment ago.
-                flight.set_result(held)
-                return flight, False
-            # A running future cannot be cancelled by one of those who await it.
-            flight.set_running_or_notify_cancel()
-            self._flights[request] = flight
-            return flight, True
+        new = _Pending[T](lambda pending: self._run(request, pending, is_renewal), self._longest_seconds)
+        pending = self._pending.setdefault(request, new)
+        if pending is not new:
+            self._give_up_if_overdue(request, pending)
+        pending.start()
+        return pending, pending is new
 
-    def _fly(self, request: TokenRequest, flight: "Future[T]") -> None:
+    def _run(self, request: TokenRequest, pending: _Pending[T], is_renewal: bool) -> None:
         """Make the exchange and tell everyone who waits; never raises what the exchange raised."""
         try:
-            token = self._exchange(request)
+            held = self._held.get(request)
+            # Unless it is to be renewed, the exchange that the asker would have joined ended a moment ago.
+            is_held = held is not None and time.time() < held.expires_on and not is_renewal
+            token = held if held is not None and is_held else self._exchange(request)
         except Exception as error:  # noqa: BLE001 - it is raised again by the future, to every asker
-            self._land(request, flight)
-            flight.set_exception(error)
+            self._finish(request, pending, pending.outcome.set_exception, error)
         except BaseException:
-            # A task time-out or an interrupt is meant for this thread alone.
-            self._land(request, flight)
-            flight.set_exception(_Abandoned())
+            self._finish(request, pending, pending.outcome.set_exception, _Abandoned())
             raise
         else:
-            self._held[request.without_claims()] = token
-            self._land(request, flight)
-            flight.set_result(token)
+            self._hold(request, token)
+            self._finish(request, pending, pending.outcome.set_result, token)
 
-    def _land(self, request: TokenRequest, flight: "Future[T]") -> None:
-        with self._lock:
-            # After a fork the flights are new ones.
-            if self._flights.get(request) is flight:
-                del self._flights[request]
+    def _finish(self, request: TokenRequest, pending: _Pending[T], settle: Callable[[Any], None], outcome: Any) -> None:
+        # First, so that whoever comes now begins a new one. After a fork or a give-up, another may be there already.
+        if self._pending.get(request) is pending:
+            self._pending.pop(request, None)
+        with suppress(InvalidStateError):
+            settle(outcome)
 
-    def _fly_in_thread(self, request: TokenRequest, flight: "Future[T]") -> None:
-        # Not the event loop's executor: those who fill it may be waiting for this very token. A daemon, so that a
-        # process that wants to end does not wait for Entra.
-        thread = threading.Thread(target=self._fly, args=(request, flight), name="azure-wi-token-exchange", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            self._land(request, flight)
-            flight.set_exception(_Abandoned())
-            raise
+    def _hold(self, request: TokenRequest, token: T) -> None:
+        now = time.time()
+        for known, held in list(self._held.items()):
+            if now >= held.expires_on:
+                self._held.pop(known, None)
+                self._renewal_tried_at.pop(known, None)
+        self._held[request.without_claims()] = token
+
+    def _give_up_if_overdue(self, request: TokenRequest, pending: _Pending[T]) -> None:
+        if pending.seconds_left() <= 0 and not pending.outcome.done():
+            self._finish(request, pending, pending.outcome.set_exception, self._exchange.overdue(request))
+
+    def _announced(self, request: TokenRequest, token: T, is_new: bool) -> T:
+        # Not by the thread of the exchange: the one that waits for it may hold the locks of logging's handlers.
+        if is_new:
+            self._exchange.announce(request, token)
+        return token
 
     def _renew_in_background(self, request: TokenRequest, now: float) -> None:
-        with self._lock:
-            if request in self._flights:
-                return
-            self._renewal_tried_at[request] = now
-            flight: Future[T] = Future()
-            flight.set_running_or_notify_cancel()
-            flight.add_done_callback(_log_failed_renewal)
-            self._flights[request] = flight
-        try:
-            self._fly_in_thread(request, flight)
-        except RuntimeError:
-            # A process that is shutting down starts no threads; the token at hand is still valid.
-            logger.debug("Not renewing an access token: no thread can be started", exc_info=True)
+        self._renewal_tried_at[request] = now
+        pending, is_new = self._join(request, is_renewal=True)
+        if is_new:
+            pending.outcome.add_done_callback(lambda outcome: self._log_renewal(request, outcome))
 
-    def _start_over(self) -> None:
-        """Forget exchanges under way and locks: those who hold them do not exist on this side of a fork."""
-        self._lock = threading.Lock()
-        self._flights: dict[TokenRequest, Future[T]] = {}
-        self._exchange.start_over()
+    def _log_renewal(self, request: TokenRequest, outcome: "Future[T]") -> None:
+        error = outcome.exception()
+        if error is None:
+            self._exchange.announce(request, outcome.result())
+        elif not isinstance(error, _Abandoned):
+            logger.warning("An access token could not be renewed; the one at hand is used until it expires. %s", error)
 
 
 def is_renewal_due(token: Token, now: float) -> bool:
+    """Return whether a token that is still valid should be replaced.
+
+    :param now: the time, in seconds since the epoch (UTC).
+    """
     """Return whether a token, valid as it may be, should be exchanged anew."""
     if token.refresh_on is not None and now >= token.refresh_on:
         return True
     return token.expires_on - now <= RENEW_BEFORE_EXPIRY_SECONDS
 
 
-def _log_failed_renewal(flight: "Future[Any]") -> None:
-    if (error := flight.exception()) is not None and not isinstance(error, _Abandoned):
-        logger.warning("An access token could not be renewed; the one at hand is used until it expires. %s", error)
+async def _wait_for(pending: _Pending[Any]) -> None:
+    outcome = asyncio.wrap_future(pending.outcome)
+    try:
+        await asyncio.wait({outcome}, timeout=max(pending.seconds_left(), 0.0))
+    finally:
+        # Or asyncio complains of an exception that nobody looked at.
+        if not outcome.cancel():
+            outcome.exception()
 
 
-_all_shared_tokens: "weakref.WeakSet[SharedTokens[Any]]" = weakref.WeakSet()
+_all_caches: "weakref.WeakSet[TokenCache[Any]]" = weakref.WeakSet()
 
 
 def _start_over_after_fork() -> None:
-    for tokens in list(_all_shared_tokens):
-        tokens._start_over()
+    for cache in list(_all_caches):
+        cache.start_over()
 
 
 os.register_at_fork(after_in_child=_start_over_after_fork)

@@ -10,7 +10,7 @@ from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import spoken
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix
-from airflow_azure_wi.errors import WorkloadIdentityError
+from airflow_azure_wi.errors import TokenExchangeError, WorkloadIdentityError
 from airflow_azure_wi.federated_token import FederatedToken, unverified_claims
 from airflow_azure_wi.federation import commands
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
@@ -36,25 +36,29 @@ def check_exchange(
         return Result(name, Status.SKIPPED, "it is not known who shall sign in"), None
     try:
         access_token = exchange_now(case.identity, case.deployment, scope, used_by=case.about)
+    except TokenExchangeError as error:
+        return _refused(case, token, name, error), None
     except WorkloadIdentityError as error:
-        found, _, next_step = str(error).partition("\nNext step: ")
-        next_step, _, answer = next_step.partition("\nAnswer: ")
-        found = f"{found}\nAnswer: {answer}" if answer else found
-        command = getattr(error, "command", None)
-        if command:
-            # It ends the next step, but here commands are told apart.
-            mend: tuple[str, ...] = (command,)
-            next_step = next_step.removesuffix(f"\n{command}")
-        else:
-            mend = _mend(case, token) if token and getattr(error, "code", None) in _NO_MATCH else ()
-        if not command and mend and getattr(error, "code", None) == _NO_MATCH_FOR_AUDIENCE:
-            next_step += (
-                " Or let the credential expect the token's audience, with the command below: if Azure says that issuer "
-                "and subject exist already, repeat it with the name of that credential for --name."
-            )
-        return Result(name, Status.FAILED, found, next_step or None, mend), None
+        return Result(name, Status.FAILED, str(error)), None
     giver = f"{DEVELOPMENT_OPTION} = {case.development_credential}" if case.development_credential else "Entra"
     return Result(name, Status.OK, f"{giver} gave an access token for {scope}"), access_token
+
+
+def _refused(case: Case, token: FederatedToken | None, name: str, error: TokenExchangeError) -> Result:
+    """Return a refusal as a result, with the command for this workload's own token where one helps."""
+    details = [
+        f"Federated token: {error.claims}." if error.claims else "",
+        f"Answer: {error.answer}" if error.answer else "",
+    ]
+    found = f"{error.connection}: no access token for scope {error.scope}. {error.cause}"
+    fixing = _commands(case, token) if token and error.code in _NO_MATCH else ()
+    next_step = error.next_step
+    if fixing and error.code == _NO_MATCH_FOR_AUDIENCE:
+        next_step += (
+            " Or let the credential expect the token's audience, with the command below: if Azure says that issuer "
+            "and subject exist already, repeat it with the name of that credential for --name."
+        )
+    return Result(name, Status.FAILED, "\n".join(filter(None, [found, *details])), next_step, fixing)
 
 
 def check_access_token(case: Case, access_token: str) -> tuple[Result, str]:
@@ -117,7 +121,7 @@ def check_subscription(case: Case, access_token: str, subscription_id: str) -> R
     )
 
 
-def _mend(case: Case, token: FederatedToken) -> tuple[str, ...]:
+def _commands(case: Case, token: FederatedToken) -> tuple[str, ...]:
     """Return the command that makes the workload's own token acceptable, if such a credential can be."""
     credential = FederatedIdentityCredential.of(token.issuer, token.subject, next(iter(token.audience), ""))
     if case.identity is None or any(problems_of_credential(credential)):

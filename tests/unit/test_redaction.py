@@ -102,6 +102,33 @@ def test_the_length_is_bounded_and_so_is_the_time(size: int) -> None:
     assert time.monotonic() - begun < 1
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "x",
+        "x.",
+        "abcdefgh.",
+        "eyJ",
+        "eyJabcdefgh.",
+        "secret ",
+        "secret=",
+        "sig: ",
+        "://",
+        "://a",
+        "bearer ",
+        "+/",
+        "aB1",
+        " ",
+    ],
+)
+def test_no_text_takes_long(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
+    begun = time.monotonic()
+    for show in (quoted, excerpt, holds_secret):
+        show(text)
+    assert time.monotonic() - begun < 2
+
+
 def test_a_structure_is_named() -> None:
     assert quoted({"a": 1}) == "a JSON object"
     assert quoted([1]) == "a JSON array"

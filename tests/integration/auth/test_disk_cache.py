@@ -174,8 +174,8 @@ def test_tasks_in_an_outage_fail_together(who: WorkloadIdentity, workload: Offli
 
 
 def test_a_refusal_releases_the_lock(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:
-    workload.entra.fail_next(Refuse("AADSTS700213"))
-    with pytest.raises(TokenExchangeError, match="AADSTS700213"):
+    workload.entra.fail_next(Refuse("AADSTS700016"))
+    with pytest.raises(TokenExchangeError, match="AADSTS700016"):
         new_process(who, folder)(STORAGE)
     assert new_process(who, folder)(STORAGE).token
 

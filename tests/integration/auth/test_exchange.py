@@ -1,24 +1,39 @@
 """Exchanges with the simulated Entra that succeed, that are refused, and that meet with every kind of trouble."""
 
+import asyncio
+import json
+import logging
 import os
+import pickle
+import re
+import threading
 import time
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from azure.keyvault.secrets import SecretClient
 from azure.storage.blob import BlobServiceClient
+from starlette.responses import StreamingResponse
 
 from airflow_azure_wi.auth import credential_for
 from airflow_azure_wi.auth import exchange as _exchange
 from airflow_azure_wi.auth.credential import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.entra_errors import EXPLANATIONS
-from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError
+from airflow_azure_wi.errors import FederatedTokenError, TenantError, TokenExchangeError, WorkloadIdentityError
 from airflow_azure_wi.federated_token import unverified_claims
 from airflow_azure_wi.identity import WorkloadIdentity
-from airflow_azure_wi.testing import CloseConnection, Hang, ManagedIdentity, OfflineAzure, Refuse, Status
+from airflow_azure_wi.testing import CloseConnection, Delay, Hang, ManagedIdentity, OfflineAzure, Refuse, Status
 from tests.integration.conftest import USER
+from tests.recorder import Answer, Recorder
 
 STORAGE = "https://storage.azure.com/.default"
+JSON = {"Content-Type": "application/json"}
 SUBJECT = "system:serviceaccount:airflow:airflow-worker"
 
 
@@ -128,8 +143,8 @@ def test_a_page_of_a_gateway_is_told_by_its_status(
     assert outcomes(azure) == ["HTTP 429", "HTTP 503", None]
     azure.entra.fail_next(*[Status(502, b"<html>oops", page)] * 3)
     message = refusal_of(credential, "https://vault.azure.net/.default")
-    assert "Microsoft Entra ID has a failure of its own (HTTP 502)." in message
-    assert "Answer: HTTP 502 Bad Gateway: '<html>oops'" in message
+    assert "Microsoft Entra ID returned a server error (HTTP 502)." in message
+    assert "Answer: HTTP 502 Bad Gateway: <html>oops" in message
     assert "let the task be retried later" in message
 
 
@@ -169,7 +184,7 @@ def test_an_entra_that_hangs_is_an_error_in_time(credential: SharedCredential, a
 def test_an_answer_that_is_no_token_response(credential: SharedCredential, azure: OfflineAzure, junk: bytes) -> None:
     azure.entra.fail_next(Status(200, junk, headers={"Content-Type": "application/json"}))
     message = refusal_of(credential)
-    assert "no token response" in message
+    assert "returned an invalid token response" in message
     assert "AZURE_AUTHORITY_HOST" in message
     assert "secret-part" not in message
 
@@ -213,15 +228,235 @@ def test_a_rotated_token_is_presented_at_the_next_exchange(credential: SharedCre
     assert first.assertion_id != second.assertion_id
 
 
-def test_a_rotation_between_two_attempts_is_noticed(credential: SharedCredential, azure: OfflineAzure) -> None:
-    azure.entra.fail_next(Refuse("AADSTS700024"))
-    credential.get_token(STORAGE)
-    assert outcomes(azure) == ["AADSTS700024", None]
+def test_a_rotation_between_two_attempts_is_noticed(
+    workload: OfflineAzure,
+    who: WorkloadIdentity,
+    here: Deployment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The token expires on its way to Entra, and is replaced in the file meanwhile."""
+    monkeypatch.setattr(_exchange, "READ_TIMEOUT_SECONDS", 10)
+    (file := tmp_path / "token").write_text(
+        workload.cluster.service_account_token("airflow", "airflow-worker", exp=time.time() + 5)
+    )
+    workload.entra.fail_next(Delay(6))
+    fresh = workload.projected_token.path.read_text()
+    threading.Timer(3, file.write_text, (fresh,)).start()
+    assert credential_for(who, replace(here, token_file=file), used_by=USER).get_token(STORAGE).token
+    assert outcomes(workload) == ["AADSTS700024", None]
 
 
-def test_an_assertion_outside_its_time_range_is_tried_once_more_and_no_more(
+def test_a_token_outside_its_time_range_is_not_presented_again(
     credential: SharedCredential, azure: OfflineAzure
 ) -> None:
     azure.entra.fail_next(*[Refuse("AADSTS700024")] * 3)
-    assert "AADSTS700024" in refusal_of(credential)
-    assert outcomes(azure) == ["AADSTS700024"] * 2
+    message = refusal_of(credential)
+    assert outcomes(azure) == ["AADSTS700024"]
+    assert re.search(r"valid from 20\d\d-.* UTC to 20\d\d-.* UTC", message)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"expires_in": 0},
+        {"expires_in": -1},
+        {"expires_in": "soon"},
+        {"expires_in": None},
+        {"expires_in": 1e300},
+        {"access_token": None},
+        {"access_token": ""},
+        {"access_token": ["a"]},
+        {"access_token": {"a": "b"}},
+        {"expires_on": "yesterday"},
+    ],
+)
+def test_a_token_response_that_makes_no_sense(
+    credential: SharedCredential, azure: OfflineAzure, answer: dict[str, object]
+) -> None:
+    response = {"token_type": "Bearer", "expires_in": 3600, "access_token": "x.y.z"} | answer
+    azure.entra.fail_next(Status(200, json.dumps(response).encode(), headers=JSON))
+    assert "returned an invalid token response" in refusal_of(credential)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"access_token": "x", "expires_in": 1e999}',
+        b'{"access_token": "x"}',
+        b"[" * 60_000,
+        b'{"a": ' * 10_000,
+        b'{"expires_in": 9' + b"9" * 5000 + b', "access_token": "x"}',
+    ],
+)
+def test_json_that_breaks_parsers(credential: SharedCredential, azure: OfflineAzure, body: bytes) -> None:
+    azure.entra.fail_next(Status(200, body, headers=JSON))
+    message = refusal_of(credential)
+    assert "returned an invalid token response" in message
+    assert len(message) < 2500
+
+
+def test_an_answer_is_shown_in_part_and_without_what_it_could_do(
+    credential: SharedCredential, azure: OfflineAzure, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = azure.projected_token.path.read_text()
+    text = f"AADSTS50027: \x1b[31mred\r\n2026-11-26 INFO forged {token} " + "and more " * 1000
+    body = json.dumps({"error": "invalid_request", "error_description": text}).encode()
+    azure.entra.fail_next(Status(400, body, headers=JSON))
+    with caplog.at_level(logging.INFO):
+        message = refusal_of(credential)
+    assert r"\x1b[31mred\r\n2026-11-26 INFO forged [not shown] and more" in message
+    assert len(message) < 2500
+    for shown in (message, caplog.text):
+        assert token[:100] not in shown
+        assert "\x1b" not in shown
+    assert "and more" not in caplog.text, "azure-identity's own warning quotes all of it"
+
+
+class Streaming:
+    """A token endpoint that sends one chunk after the other and never ends; served as an authority host."""
+
+    host = "streaming.login.example.com"
+
+    def __init__(self, chunk: bytes, *, every_seconds: float = 0.0) -> None:
+        self.chunk = chunk
+        self.every_seconds = every_seconds
+        self.sent = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        response = StreamingResponse(self._chunks(), media_type="application/json")
+        with suppress(OSError):
+            await response(scope, receive, send)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        for _ in range(10_000):
+            await asyncio.sleep(self.every_seconds)
+            self.sent += len(self.chunk)
+            yield self.chunk
+
+
+def test_of_an_answer_without_an_end_little_is_read(
+    workload: OfflineAzure, who: WorkloadIdentity, here: Deployment
+) -> None:
+    server = Streaming(b'"' + b"x" * 65_535)
+    with workload.serving(server, server.host):
+        elsewhere = replace(here, authority_host=f"https://{server.host}")
+        message = refusal_of(credential_for(who, elsewhere, used_by=USER))
+    assert "returned an invalid token response" in message
+    assert len(message) < 2500
+    assert server.sent < 20_000_000, "of 655 MB; what the sockets between hold is more than what is read"
+
+
+def test_a_server_that_trickles_keeps_nobody_for_long(
+    workload: OfflineAzure, who: WorkloadIdentity, here: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_exchange, "TOTAL_SECONDS", 3.0)
+    server = Streaming(b" ", every_seconds=0.3)
+    with workload.serving(server, server.host):
+        begun = time.monotonic()
+        elsewhere = replace(here, authority_host=f"https://{server.host}")
+        assert "could not be reached" in refusal_of(credential_for(who, elsewhere, used_by=USER))
+        assert time.monotonic() - begun < 6
+
+
+def test_one_line_says_that_there_is_a_token(
+    credential: SharedCredential, azure: OfflineAzure, who: WorkloadIdentity, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            credential.get_token(STORAGE)
+    own = [record.getMessage() for record in caplog.records if not record.name.startswith("uvicorn")]
+    assert own == [f"Got an access token for https://storage.azure.com as client id {who.client_id}, valid for 60 min"]
+
+
+def test_a_refusal_is_said_by_the_error_alone(
+    credential: SharedCredential, azure: OfflineAzure, caplog: pytest.LogCaptureFixture
+) -> None:
+    azure.entra.fail_next(Refuse("AADSTS700016"))
+    with caplog.at_level(logging.INFO):
+        refusal_of(credential)
+    assert caplog.text == ""
+
+
+def test_debug_shows_the_requests(credential: SharedCredential, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        credential.get_token(STORAGE)
+    assert "Request method: 'POST'" in caplog.text
+
+
+def crash_report(error: BaseException) -> str:
+    """What a reporter sends that captures the variables of each frame: those of the package's frames."""
+    report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    report.stack = traceback.StackSummary.from_list(
+        [frame for frame in report.stack if "/tests/" not in frame.filename]
+    )
+    return "".join(report.format())
+
+
+def test_no_frame_of_an_error_holds_a_token(
+    credential: SharedCredential, who: WorkloadIdentity, azure: OfflineAzure, here: Deployment, tmp_path: Path
+) -> None:
+    token = azure.projected_token.path.read_text()
+    half = tmp_path / "half"
+    half.write_text(token[: token.rindex(".")])
+    failures = {
+        "unreachable": replace(here, authority_host="https://127.0.0.1:1"),
+        "half a token": replace(here, token_file=half),
+        "refused": here,
+        "no token response": here,
+    }
+    for name, deployment in failures.items():
+        azure.entra.clear()
+        if name == "refused":
+            azure.entra.fail_next(Refuse("AADSTS700016"))
+        if name == "no token response":
+            azure.entra.fail_next(Status(200, json.dumps({"access_token": token, "expires_in": -1}).encode()))
+        with pytest.raises(WorkloadIdentityError) as caught:
+            credential_for(who, deployment, used_by=USER).get_token(STORAGE)
+        assert caught.value.__cause__ is None, name
+        assert caught.value.__context__ is None, name
+        assert token[:60] not in crash_report(caught.value), name
+
+
+def test_errors_keep_their_fields_across_processes(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(*[Refuse("AADSTS700213")] * 2)
+    with pytest.raises(TokenExchangeError) as caught:
+        credential.get_token(STORAGE)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.fields() == caught.value.fields()
+    assert str(again) == str(caught.value)
+    assert "az identity federated-credential create" in caught.value.command
+
+
+class TestTheTenantThatAServiceNames:
+    @pytest.fixture
+    def by_domain(self, identity: ManagedIdentity, here: Deployment) -> SharedCredential:
+        identity.tenant_domain = "contoso.onmicrosoft.com"
+        return credential_for(WorkloadIdentity(identity.client_id, identity.tenant_domain), here, used_by=USER)
+
+    def test_may_be_the_guid_of_a_domain(
+        self, by_domain: SharedCredential, identity: ManagedIdentity, azure: OfflineAzure
+    ) -> None:
+        for _ in range(2):
+            assert by_domain.get_token(STORAGE, tenant_id=identity.tenant_id.upper()).token
+        assert len(azure.entra.exchanges) == 1
+
+    @pytest.mark.parametrize("kind", ["guid", "domain"])
+    def test_is_another(self, credential: SharedCredential, by_domain: SharedCredential, kind: str) -> None:
+        another = "11111111-2222-3333-4444-555555555555"
+        with pytest.raises(TenantError, match=f"is in the tenant {another}"):
+            (credential if kind == "guid" else by_domain).get_token(STORAGE, tenant_id=another)
+
+    def test_as_key_vault_names_it(
+        self, by_domain: SharedCredential, identity: ManagedIdentity, recorder: Recorder
+    ) -> None:
+        """Key Vault's own client, whose challenge policy passes the tenant on."""
+        where = f"https://login.microsoftonline.com/{identity.tenant_id}"
+        header = {"WWW-Authenticate": f'Bearer authorization="{where}", resource="https://vault.azure.net"'}
+        secret = {"value": "it", "id": "https://my-vault.vault.azure.net/secrets/api-key/3c2a"}
+        recorder.answers = (
+            Answer("GET my-vault.vault.azure.net/", {}, 401, header, to_anonymous=True),
+            Answer("GET my-vault.vault.azure.net/secrets/api-key/", secret),
+        )
+        client = SecretClient("https://my-vault.vault.azure.net", by_domain)
+        assert client.get_secret("api-key").value == "it"

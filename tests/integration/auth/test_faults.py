@@ -29,7 +29,7 @@ FAULTS: dict[str, tuple[list[Fault], bool]] = {
     "hangs": ([Hang(10)] * 3, False),
     "closes the connection": ([CloseConnection()] * 3, False),
     "junk": ([Status(200, b"<html>")], False),
-    "refused": ([Refuse("AADSTS700213")], False),
+    "refused": ([Refuse("AADSTS700016")], False),
 }
 
 

@@ -162,13 +162,17 @@ def test_a_fork_keeps_the_tokens_and_leaves_the_connections(credential: SharedCr
     token = credential.get_token(STORAGE).token
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
+    all_started = context.Event()
 
     def child() -> None:
+        # The simulated Entra is a thread of this process: no fork while it is in the middle of a TLS handshake.
+        all_started.wait(30)
         sender.send((credential.get_token(STORAGE).token, credential.get_token(VAULT).token))
 
     processes = [context.Process(target=child) for _ in range(4)]
     for process in processes:
         process.start()
+    all_started.set()
     answers = [receiver.recv() for _ in processes if receiver.poll(30)]
     for process in processes:
         process.join(10)

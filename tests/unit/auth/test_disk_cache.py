@@ -60,7 +60,7 @@ class TestTokens:
         disk.put(STORAGE, token())
         assert DiskCache(folder, "another identity").get(STORAGE) is None
         assert disk.get(VAULT) is None
-        assert disk.get(TokenRequest(STORAGE.scopes, tenant_id="another")) is None
+        assert disk.get(TokenRequest(STORAGE.scopes, enable_cae=True)) is None
         assert disk.get(TokenRequest(STORAGE.scopes, enable_cae=True)) is None
 
     def test_a_claims_challenge_replaces_the_token_and_is_never_answered_from_the_disk(self, disk: DiskCache) -> None:
