@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from airflow_azure_wi import pasted_json
 from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.errors import IdentityError
 from airflow_azure_wi.identity import STOCK_NAMES, WorkloadIdentity
 from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
+from airflow_azure_wi.redaction import holds_secret, quoted
 
 # Airflow's own rule for connection ids; what an environment variable and a Secret of Kubernetes may be called.
 _CONNECTION_ID = re.compile(r"[\w#!()\-.:/\\]{1,200}", re.ASCII)
@@ -22,15 +24,18 @@ _VARIABLE = re.compile(r"[A-Za-z0-9_]+")
 def identity_from_az(text: str, *, source: str) -> WorkloadIdentity:
     """Return the identity that ``az identity create`` or ``show`` printed, or a list with no other in it.
 
-    :param source: where the text comes from, as messages shall name it.
+    What the REST API, PowerShell, Terraform and Bicep print about an identity will do, too.
+
+    :param source: where the text comes from, for messages.
     :raises IdentityError: if it describes none, or more than one.
     """
-    expected = "expected what `az identity create` or `az identity show` prints"
+    expected = "expected what `az identity create` or `az identity show` prints with --output json"
     try:
-        printed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        what = f"it is not JSON ({error})" if text.strip() else "it is empty"
-        raise IdentityError(source, [f"{what}, {expected}"]) from None
+        printed = pasted_json.parsed(text)
+    except ValueError as error:
+        raise IdentityError(source, [f"{error}, {expected}"]) from None
+    if isinstance(printed, dict) and isinstance(printed.get("value"), list):
+        printed = printed["value"]
     if isinstance(printed, list):
         if len(printed) != 1:
             raise IdentityError(source, [f"it holds {len(printed)} identities, {expected}, which is about one"])
@@ -42,14 +47,14 @@ def identity_from_az(text: str, *, source: str) -> WorkloadIdentity:
 
 def problem_of_id(connection_id: str, output_format: str) -> str | None:
     """Say why a connection id cannot be used in a format, or nothing."""
-    if not _CONNECTION_ID.fullmatch(connection_id):
+    if not _CONNECTION_ID.fullmatch(connection_id) or holds_secret(connection_id):
         return (
-            f"The connection id is {connection_id!r}, expected up to 200 letters, digits and _ - . : # ! ( ) / \\ "
-            "such as azure_wi"
+            f"The connection id is {quoted(connection_id)}, expected up to 200 letters, digits and "
+            "_ - . : # ! ( ) / \\ such as azure_wi"
         )
     if output_format in ("env", "kubernetes") and not _VARIABLE.fullmatch(connection_id):
         return (
-            f"The connection id is {connection_id!r}, expected only letters, digits and _ for --format "
+            f"The connection id is {quoted(connection_id)}, expected only letters, digits and _ for --format "
             f"{output_format}: it becomes the name of an environment variable"
         )
     return None

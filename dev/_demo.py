@@ -23,6 +23,7 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from airflow_azure_wi import example_dags
+from airflow_azure_wi.connection_formats import as_json, extra_of, identity_from_az
 from airflow_azure_wi.testing import Exchange, ManagedIdentity, OfflineAzure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +43,7 @@ IDENTITY = ManagedIdentity(
     subscription_id="0b1f6471-1bf0-4dda-aec3-cb9272f09590",
     principal_id="2b4d1c7a-8f7e-4a34-9c55-0d6a3a6b9f21",
 )
+STORED = identity_from_az(json.dumps(IDENTITY.as_json()), source="the offline Azure")
 
 
 def main() -> int:
@@ -62,7 +64,7 @@ def main() -> int:
     say("Starting the offline Azure: a simulated Entra, a projected token, and Azurite (installed on the first run)")
     with OfflineAzure(HOME / "azure", identity=IDENTITY) as azure:
         variables = environment(azure)
-        prepare_airflow(variables, azure)
+        prepare_airflow(variables)
         failures = run_dag(variables, azure)
         if with_ui and not failures:
             serve(variables)
@@ -85,10 +87,10 @@ def environment(azure: OfflineAzure) -> dict[str, str]:
     }  # fmt: skip
 
 
-def prepare_airflow(variables: dict[str, str], azure: OfflineAzure) -> None:
+def prepare_airflow(variables: dict[str, str]) -> None:
     """Make Airflow's database and the connection, unless an earlier run did."""
     ready = AIRFLOW_HOME / "ready"
-    wanted = json.dumps(azure.identity_json())
+    wanted = as_json(STORED, CONNECTION)
     if ready.exists() and ready.read_text() == wanted:
         say(f"Airflow's database and the connection {CONNECTION!r} are there from an earlier run")
         return
@@ -96,8 +98,7 @@ def prepare_airflow(variables: dict[str, str], azure: OfflineAzure) -> None:
     (AIRFLOW_HOME / "airflow.db").unlink(missing_ok=True)
     airflow(variables, "db", "migrate")
     say(f"Making the connection {CONNECTION!r} from the JSON that `az identity create` prints")
-    connection = {"conn_type": "azure_workload_identity", "extra": azure.identity_json()}
-    airflow(variables, "connections", "add", CONNECTION, "--conn-json", json.dumps(connection))
+    airflow(variables, "connections", "add", CONNECTION, "--conn-json", wanted)
     ready.write_text(wanted)
 
 
@@ -154,7 +155,7 @@ def print_report(reports: list[dict[str, str]], exchanges: list[Exchange], failu
     made = Counter((exchange.subject, exchange.scope, exchange.error_code or "granted") for exchange in exchanges)
     for (subject, scope, outcome), count in made.items():
         print(f"  {count} x {scope} by {subject}: {outcome}")
-    print(f"Secrets in the connection: none. It holds {', '.join(IDENTITY.as_json())}.")
+    print(f"Secrets in the connection: none. It holds {', '.join(extra_of(STORED))}.")
     if failures:
         print("\nFAILED:\n" + "\n".join(f"  - {failure}" for failure in failures))
         print(f"If you changed the connection {CONNECTION!r} in the page, remove .demo and run this again.")

@@ -7,11 +7,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from airflow_azure_wi import __version__
 from airflow_azure_wi.cli import connection, doctor, link
 from airflow_azure_wi.cli.command import EXIT_CODES, PROGRAM, UNUSABLE_INPUT, Command, help_format
 from airflow_azure_wi.errors import WorkloadIdentityError
+from airflow_azure_wi.redaction import excerpt
 
 COMMANDS = (link.COMMAND, connection.COMMAND, doctor.COMMAND)
 
@@ -50,9 +52,16 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
         return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats no token that was given in place of an argument."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(excerpt(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         PROGRAM,
         usage=f"{PROGRAM} [--help] [--version] COMMAND ...",
         description=_DESCRIPTION,

@@ -1,10 +1,10 @@
 """What an identity trusts, compared with what it should: missing, wrong and extra credentials."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from airflow_azure_wi import pasted_json
 from airflow_azure_wi.errors import FederationError
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential
 from airflow_azure_wi.redaction import excerpt, quoted
@@ -97,9 +97,9 @@ def parse_list(text: str, *, source: str) -> tuple[Existing, ...]:
     """
     expected = "expected what `az identity federated-credential list --output json` prints"
     try:
-        listed = json.loads(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as error:
-        raise FederationError([f"{source} is not JSON ({excerpt(str(error))}), {expected}"]) from None
+        listed = pasted_json.parsed(text)
+    except ValueError as error:
+        raise FederationError([f"{source}: {error}, {expected}"]) from None
     # The REST API wraps the list.
     listed = listed.get("value", listed) if isinstance(listed, dict) else listed
     if not isinstance(listed, list):

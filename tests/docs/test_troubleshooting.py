@@ -2,6 +2,7 @@
 
 import ast
 import re
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,11 @@ PACKAGE = Path(airflow_azure_wi.__file__).parent
 # An entry, or a row of one of the tables: what to search for, `…` standing for what differs.
 ENTRIES = re.findall(r"(?m)^### (.+)$", PAGE)
 PHRASES = [*ENTRIES, *re.findall(r"(?m)^\| `([^`]+)` \|", PAGE)]
+# What users read where Airflow swallows a message of this package.
+OF_OTHERS = [Path(str(distribution("adlfs").locate_file("adlfs/spec.py")))]
 SOURCES = [
     ast.parse(path.read_text(encoding="utf-8"))
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if "testing" not in path.relative_to(PACKAGE).parts
+    for path in [*(path for path in sorted(PACKAGE.rglob("*.py")) if "testing" not in path.parts), *OF_OTHERS]
 ]
 CODES = {*EXPLANATIONS, *refusals._KINDS}
 

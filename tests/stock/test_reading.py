@@ -88,6 +88,20 @@ def test_a_uri_whose_scheme_has_underscores_says_what_to_write(
         AzureWorkloadIdentityHook("azure_wi").get_identity()
 
 
+def test_a_path_whose_connection_cannot_be_used_says_what_troubleshooting_has_an_entry_for(
+    connect: Connect, identity: ManagedIdentity
+) -> None:
+    try:
+        from airflow.sdk import ObjectStoragePath
+    except ImportError:  # Airflow 2.11
+        from airflow.io.path import ObjectStoragePath
+
+    connect("azure_wi", "azure_workload_identity", extra={"clientId": identity.client_id})
+    path = ObjectStoragePath("abfs://data/x.txt", conn_id="azure_wi")
+    with pytest.raises(ValueError, match="Must provide either a connection_string or account_name"):
+        path.exists()
+
+
 def test_an_incomplete_connection_says_so_before_a_stock_hook_guesses(connect: Connect) -> None:
     connect("azure_wi", "azure_workload_identity", extra={"clientId": "nonsense"})
     with pytest.raises(

@@ -1,3 +1,4 @@
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+Pipe = Callable[[str | bytes], None]
 
 
 @pytest.fixture
@@ -34,6 +36,17 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Pipe:
+    """Pipe a text, or bytes, into this process."""
+
+    def pipe(data: str | bytes) -> None:
+        piped = data.encode() if isinstance(data, str) else data
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(piped)))
+
+    return pipe
 
 
 @pytest.fixture(autouse=True)

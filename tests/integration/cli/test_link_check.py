@@ -1,4 +1,3 @@
-import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fake_az import FakeAz
-from tests.integration.cli.conftest import Run
+from tests.integration.cli.conftest import Pipe, Run
 
 ISSUER = "https://oidc.example.com/cluster/"
 AUDIENCE = "api://AzureADTokenExchange"
@@ -61,10 +60,11 @@ def test_the_commands_fix_it_and_delete_nothing(run: Run, listed: Path, az: Fake
     ]
 
 
-def test_nothing_is_printed_where_nothing_differs(run: Run, az: FakeAz, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_printed_where_nothing_differs(run: Run, az: FakeAz, pipe: Pipe) -> None:
     az.add("right", ISSUER, subject("one"), AUDIENCE)
     az.add("right-too", ISSUER, subject("two"), AUDIENCE)
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(az.credentials)))
+    # As PowerShell redirects it, a warning of az before it.
+    pipe(f"WARNING: something\r\n{json.dumps(az.credentials)}\r\n".encode("utf-16"))
     outcome = run("link", *WHERE, *ACCOUNTS, "--check", "-")
     assert (outcome.code, outcome.out) == (0, "")
     assert "Nothing is missing" in outcome.err
@@ -173,7 +173,7 @@ def test_bicep_takes_the_names_of_what_exists(run: Run, listed: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "is not JSON"),
+        ("", "it is empty"),
         ("{}", "holds no JSON array"),
         ("[{}]", "entry 1 lacks"),
         ('[{"name": "x\\nreboot", "issuer": "i", "subject": "s", "audiences": []}]', "entry 1 lacks"),
