@@ -1,6 +1,10 @@
 """What an access token says about who signed in. It is Entra's to the service; here it is only read for messages."""
 
+import re
+
 from airflow_azure_wi.federated_token import unverified_claims
+
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 # In the order in which they name a person best; an application has none of them.
 _NAMES_OF_A_PERSON = ("upn", "preferred_username", "unique_name", "email")
@@ -11,3 +15,9 @@ def account_in(access_token: str) -> str:
     claims = unverified_claims(access_token) or {}
     names = (claims.get(claim) for claim in (*_NAMES_OF_A_PERSON, "appid", "azp"))
     return next((str(name) for name in names if name), "an application that the token does not name")
+
+
+def object_id_in(access_token: str) -> str | None:
+    """Return the object id of the service principal or person that an access token is for, or None."""
+    object_id = str((unverified_claims(access_token) or {}).get("oid"))
+    return object_id if _GUID.fullmatch(object_id) else None

@@ -26,6 +26,7 @@ __all__ = [
     "configured_switch",
     "connection_like",
     "mask_secret",
+    "problem_of_database",
     "stored_connection",
 ]
 
@@ -126,6 +127,21 @@ def connection_like(connection: Any, fields: Mapping[str, Any], extra: dict[str,
     for name, value in attributes.items():
         setattr(copy, name, value)
     return copy
+
+
+def problem_of_database() -> str | None:
+    """Say why connections cannot be read from Airflow's database here, or return None where they can."""
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with create_session() as session:
+            session.scalars(select(Connection.conn_id).limit(1)).all()
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:  # RuntimeError: Airflow keeps tasks away from it
+        return f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"
+    return None
 
 
 @cache

@@ -23,7 +23,7 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from airflow_azure_wi import example_dags
-from airflow_azure_wi.connection_formats import as_json, extra_of, identity_from_az
+from airflow_azure_wi.connection_formats import NewConnection, as_json, identity_from_az
 from airflow_azure_wi.testing import Exchange, ManagedIdentity, OfflineAzure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +43,7 @@ IDENTITY = ManagedIdentity(
     subscription_id="0b1f6471-1bf0-4dda-aec3-cb9272f09590",
     principal_id="2b4d1c7a-8f7e-4a34-9c55-0d6a3a6b9f21",
 )
-STORED = identity_from_az(json.dumps(IDENTITY.as_json()), source="the offline Azure")
+STORED = NewConnection.of(identity_from_az(json.dumps(IDENTITY.as_json()), source="the offline Azure"), CONNECTION)
 
 
 def main() -> int:
@@ -90,7 +90,7 @@ def environment(azure: OfflineAzure) -> dict[str, str]:
 def prepare_airflow(variables: dict[str, str]) -> None:
     """Make Airflow's database and the connection, unless an earlier run did."""
     ready = AIRFLOW_HOME / "ready"
-    wanted = as_json(STORED, CONNECTION)
+    wanted = as_json(STORED)
     if ready.exists() and ready.read_text() == wanted:
         say(f"Airflow's database and the connection {CONNECTION!r} are there from an earlier run")
         return
@@ -155,7 +155,7 @@ def print_report(reports: list[dict[str, str]], exchanges: list[Exchange], failu
     made = Counter((exchange.subject, exchange.scope, exchange.error_code or "granted") for exchange in exchanges)
     for (subject, scope, outcome), count in made.items():
         print(f"  {count} x {scope} by {subject}: {outcome}")
-    print(f"Secrets in the connection: none. It holds {', '.join(extra_of(STORED))}.")
+    print(f"Secrets in the connection: none. It holds {', '.join(STORED.extra)}.")
     if failures:
         print("\nFAILED:\n" + "\n".join(f"  - {failure}" for failure in failures))
         print(f"If you changed the connection {CONNECTION!r} in the page, remove .demo and run this again.")

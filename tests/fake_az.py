@@ -14,6 +14,9 @@ READS_INPUT = "FAKE_AZ_READS_INPUT"
 # Options without a value.
 _FLAGS = ("--yes", "--allow-no-subscriptions")
 
+# The one that the Azure CLI is set to.
+SUBSCRIPTION = "0b1f6471-1bf0-4dda-aec3-cb9272f09590"
+
 _SCRIPT = """\
 #!{python}
 import sys
@@ -93,12 +96,16 @@ def main(directory_name: str, arguments: list[str]) -> int:
             _write(directory, "credentials", credentials)
         case ["identity", "federated-credential", "list"]:
             _check_identity(identity, options)
-            print(json.dumps(list(_read(directory, "credentials").values()), indent=2))
+            _print_list(list(_read(directory, "credentials").values()), options.get("query", ""))
         case ["identity", "show"] | ["identity", "create"]:
             print(json.dumps(identity, indent=2))
         case ["identity", "list"]:
-            if options["query"] == f"[?clientId=='{identity['clientId']}'].[name,resourceGroup]":
-                print(f"{identity['name']}\t{identity['resourceGroup']}")
+            found = f"[?clientId=='{identity['clientId']}'].join(' ', [name, resourceGroup])"
+            if options["query"] == found and options.get("subscription", SUBSCRIPTION) == SUBSCRIPTION:
+                # As the Azure CLI of Windows ends lines.
+                print(f"{identity['name']} {identity['resourceGroup']}\r")
+        case ["account", "show"]:
+            print("Data\r")
         case _:
             print(f"az: unknown command {arguments}", file=sys.stderr)
             return 2
@@ -145,6 +152,14 @@ def _create(directory: Path, options: dict[str, str]) -> int:
     }
     _write(directory, "credentials", credentials)
     return 0
+
+
+def _print_list(credentials: list[dict[str, Any]], query: str) -> None:
+    if not query:
+        print(json.dumps(credentials, indent=2))
+    for each in credentials:
+        if query == f"[?issuer=='{each['issuer']}' && subject=='{each['subject']}'].name":
+            print(f"{each['name']}\r")
 
 
 def _check_identity(identity: dict[str, Any], options: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_azure_wi.cli.command import FAILED, JSON, OK, Argument, Command, UsageError
 from airflow_azure_wi.errors import FederationError
 from airflow_azure_wi.federation.credentials import IdentityResource, problems_of_identity
+from airflow_azure_wi.redaction import excerpt, quoted
 
 if TYPE_CHECKING:
     from airflow_azure_wi.doctor import Case
@@ -29,8 +30,8 @@ _EXAMPLES = """\
 # As the identity of an Airflow connection:
 {program} doctor azure_wi
 
-# And ask for a token for Azure Storage, and for a subscription:
-{program} doctor azure_wi --scope https://storage.azure.com/.default \\
+# And read a storage account, and a subscription:
+{program} doctor azure_wi --scope https://acct.blob.core.windows.net \\
     --subscription 0b1f6471-1bf0-4dda-aec3-cb9272f09590
 """
 
@@ -45,6 +46,20 @@ def run(arguments: argparse.Namespace) -> int:
     report = examine(case, scopes=arguments.scope, subscription_id=arguments.subscription)
     print(json.dumps(report.as_json(), indent=2) if arguments.json else text.render(report), end="")
     return OK if report.is_ok else FAILED
+
+
+def _not_found(conn_id: str, error: LookupError) -> str:
+    from airflow_azure_wi import airflow_compat
+
+    name = quoted(conn_id)
+    if problem := airflow_compat.problem_of_database():
+        return (
+            f"Airflow finds no connection {name} in environment variables and secrets backends, and its database "
+            f"cannot be read from here ({excerpt(problem)}). Workers of Airflow 3 have no access to it: only a task "
+            "can read connections there. Run the DAG azure_workload_identity_preflight with the connection's id, or "
+            "examine the environment: airflow-azure-wi doctor, without an id."
+        )
+    return f"Airflow has no connection {name}: {excerpt(str(error))}. Check the id with `airflow connections list`."
 
 
 def _resource(arguments: argparse.Namespace) -> IdentityResource | None:
@@ -72,11 +87,7 @@ def _case(arguments: argparse.Namespace, resource: IdentityResource | None) -> "
         try:
             connection = airflow_compat.stored_connection(arguments.conn_id)
         except LookupError as error:
-            raise UsageError(
-                f"Airflow finds no connection {arguments.conn_id!r} from here: {error}. Check the id with `airflow "
-                "connections list`. Where only tasks can read connections, as on workers of Airflow 3, run the DAG "
-                "azure_workload_identity_preflight instead, or examine the environment, without a connection id."
-            ) from None
+            raise UsageError(_not_found(arguments.conn_id, error)) from None
         configured = options()
     return Case.of(connection, environment=os.environ, options=configured, resource=resource)
 
@@ -99,7 +110,8 @@ COMMAND = Command(
             "--scope",
             action="append",
             default=[],
-            help="also get a token for this scope, such as https://vault.azure.net/.default; may be repeated",
+            help="also get a token for this scope, such as https://vault.azure.net/.default, or list a storage account "
+            "or container, such as https://ACCOUNT.blob.core.windows.net; may be repeated",
         ),
         Argument("--subscription", metavar="ID", help="also check that this subscription is visible"),
         Argument(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import spoken
 from airflow_azure_wi.doctor.result import Result, Status
+from airflow_azure_wi.redaction import excerpt
 
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 10.0
@@ -48,8 +49,9 @@ class Route:
 
     def told(self) -> str:
         """Return which proxy and which certificate authorities are in use."""
-        ca = f"certificate authorities of {self.ca_bundle}" if self.ca_bundle else "the usual certificate authorities"
-        return f"{f'through the proxy {self.proxy}' if self.proxy else 'without a proxy'}, {ca}"
+        proxy = f"through the proxy {excerpt(self.proxy)}" if self.proxy else "without a proxy"
+        whose = f"of {excerpt(self.ca_bundle)}" if self.ca_bundle else "that requests brings along"
+        return f"{proxy}, certificate authorities {whose}"
 
 
 def route_to(url: str) -> Route:
@@ -72,11 +74,11 @@ def check_dns(route: Route) -> Result:
         return Result(
             "DNS",
             Status.FAILED,
-            f"{host} does not resolve: {_reason(error)}",
+            f"{excerpt(host)} does not resolve: {_reason(error)}",
             "Check the name (AZURE_AUTHORITY_HOST, HTTPS_PROXY) and the DNS of the pod.",
         )
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-    return Result("DNS", Status.OK, f"{host} is {', '.join(list(addresses)[:3])}")
+    return Result("DNS", Status.OK, f"{excerpt(host)} is {', '.join(list(addresses)[:3])}")
 
 
 def check_tcp(route: Route) -> Result:
@@ -87,10 +89,9 @@ def check_tcp(route: Route) -> Result:
             pass
     except OSError as error:
         through = "the proxy in HTTPS_PROXY" if route.proxy else "firewall and network policies, or set HTTPS_PROXY"
-        return Result(
-            "TCP", Status.FAILED, f"{host}:{port} cannot be connected to: {_reason(error)}", f"Check {through}."
-        )
-    return Result("TCP", Status.OK, f"{host}:{port} accepts connections")
+        found = f"{excerpt(host)}:{port} cannot be connected to: {_reason(error)}"
+        return Result("TCP", Status.FAILED, found, f"Check {through}.")
+    return Result("TCP", Status.OK, f"{excerpt(host)}:{port} accepts connections")
 
 
 def check_tls(route: Route) -> tuple[Result, Any]:
@@ -99,7 +100,7 @@ def check_tls(route: Route) -> tuple[Result, Any]:
 
     if route.ca_bundle and not os.path.exists(route.ca_bundle):
         variable = next((name for name in _CA_VARIABLES if os.environ.get(name) == route.ca_bundle), _CA_VARIABLES[0])
-        found = f"{variable} is {route.ca_bundle}, which does not exist"
+        found = f"{variable} is {excerpt(route.ca_bundle)}, which does not exist"
         return Result("TLS", Status.FAILED, found, f"Correct {variable}, or unset it."), None
     try:
         answer = requests.get(route.url, timeout=(_CONNECT_SECONDS, _READ_SECONDS), allow_redirects=False)
@@ -108,8 +109,8 @@ def check_tls(route: Route) -> tuple[Result, Any]:
             "TLS",
             Status.FAILED,
             f"{_host(route)} shows a certificate that is not trusted ({route.told()}): {_innermost(error)}",
-            "If a proxy opens TLS, set REQUESTS_CA_BUNDLE (and SSL_CERT_FILE) to a file that holds its certificate "
-            "authority.",
+            "Behind a TLS-inspecting proxy, set REQUESTS_CA_BUNDLE (and SSL_CERT_FILE) to a file that holds its "
+            "certificate authority.",
         ), None
     except requests.exceptions.RequestException as error:
         return Result(
@@ -147,7 +148,7 @@ def openid_configuration_of(case: Case) -> str:
 
 
 def _host(route: Route) -> str:
-    return urlsplit(route.url).netloc
+    return excerpt(urlsplit(route.url).netloc)
 
 
 def _without_credentials(url: str) -> str:
@@ -166,4 +167,4 @@ def _innermost(error: BaseException) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)
+    return excerpt(str(getattr(error, "strerror", None) or error))

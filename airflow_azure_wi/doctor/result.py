@@ -21,7 +21,7 @@ class Result:
 
     :param found: what it found; never a token.
     :param next_step: what to do about it, or None where there is nothing to do.
-    :param commands: shell commands that mend it, as they are to be run.
+    :param commands: shell commands that fix it, as they are to be run.
     """
 
     name: str
@@ -32,16 +32,29 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What a report adds where no check failed.
+
+    :param commands: shell commands that it speaks of.
+    """
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """All results, in the order of the checks.
 
     :param about: what was examined, such as ``connection 'azure_wi'``.
     :param signed_in: who the sign-in was as, or None where it failed.
+    :param remark: what was not checked, where somebody signed in.
     """
 
     about: str
     results: tuple[Result, ...]
     signed_in: str | None
+    remark: Remark | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -70,6 +83,7 @@ class Report:
             "about": self.about,
             "ok": self.is_ok,
             "signedIn": self.signed_in,
+            "remark": self.remark.text if self.remark and self.is_ok else None,
             "checks": [
                 {
                     "name": result.name,

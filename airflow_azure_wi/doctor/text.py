@@ -4,8 +4,12 @@ import textwrap
 from collections.abc import Iterator
 
 from airflow_azure_wi.doctor.result import Report, Result, Status
+from airflow_azure_wi.redaction import escaped
 
 _WIDTH = 80
+_LINK = "This makes Microsoft Entra ID accept the federated token of this workload."
+_RUN_IT = "Run it in a shell where the Azure CLI is signed in; it takes a few minutes to work:"
+_ROLE = "This assigns the role."
 _MARKS = {Status.OK: "ok", Status.WARNING: "WARNING", Status.FAILED: "FAILED", Status.SKIPPED: "skipped"}
 
 
@@ -15,18 +19,24 @@ def render(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"Examining {report.about}"
+    yield f"Examining {escaped(report.about)}"
     yield ""
     for result in report.results:
         yield from _lines_of(result)
     yield ""
     yield _wrapped(_verdict(report))
-    for command in (command for result in report.failed() for command in result.commands):
+    for result in report.failed():
+        for command in result.commands:
+            yield ""
+            yield _wrapped(f"{_ROLE if result.name == 'reading' else _LINK} {_RUN_IT}")
+            yield ""
+            yield command
+    if report.remark is not None and report.is_ok:
         yield ""
-        yield "This makes Microsoft Entra ID accept what this workload presents (for bash,"
-        yield "where the Azure CLI is signed in; it takes a few minutes to be seen):"
-        yield ""
-        yield command
+        yield _wrapped(report.remark.text)
+        for command in report.remark.commands:
+            yield ""
+            yield command
 
 
 def _lines_of(result: Result) -> Iterator[str]:
@@ -36,7 +46,8 @@ def _lines_of(result: Result) -> Iterator[str]:
     if result.next_step:
         paragraphs.append(f"Next step: {result.next_step}")
     for number, paragraph in enumerate(paragraphs):
-        yield _wrapped(paragraph, first if number == 0 else margin, margin)
+        # Whoever made a result has escaped what is from outside; a terminal gets nothing else in any case.
+        yield _wrapped(escaped(paragraph), first if number == 0 else margin, margin)
 
 
 def _wrapped(paragraph: str, first: str = "", margin: str = "") -> str:

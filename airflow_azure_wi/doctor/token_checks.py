@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 
 from airflow_azure_wi import federated_token
 from airflow_azure_wi.clouds import cloud_at
@@ -12,6 +13,7 @@ from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.errors import FederatedTokenError
 from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.federation.issuers import problem_of_issuer
+from airflow_azure_wi.redaction import excerpt
 
 _VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST")
 
@@ -20,6 +22,8 @@ _LATE_FOR_ROTATION = 0.9
 
 _TOLERATED_SKEW = 60
 
+_CLOCK = "Set this machine's clock (NTP), or that of the machine that signed the token."
+
 _ROTATION = (
     "Check that the file is a projected volume, not a copy, that it is mounted without subPath (which never sees a "
     "rotation), and that the clock is right."
@@ -27,7 +31,7 @@ _ROTATION = (
 
 
 def check_identity(case: Case) -> Result:
-    """Check that it is known who shall sign in."""
+    """Check that a valid identity is configured."""
     if case.identity is None:
         return Result("identity", Status.FAILED, case.identity_problem or "unknown")
     who = case.identity
@@ -56,7 +60,7 @@ def check_connection_type(case: Case) -> Iterator[Result]:
 
 def check_environment(case: Case) -> Result:
     """Say which variables are set, and check the authority host among them."""
-    values = {name: _shown(case.environment.get(name, "").strip()) for name in _VARIABLES}
+    values = {name: excerpt(case.environment.get(name, "").strip()) for name in _VARIABLES}
     found = ", ".join(f"{name}={value}" for name, value in values.items() if value) or "no AZURE_ variable is set"
     if problems := [problem for problem in (case.authority_problem, case.options_problem) if problem]:
         return Result("environment", Status.FAILED, "\n".join(problems))
@@ -67,7 +71,7 @@ def check_environment(case: Case) -> Result:
         return Result(
             "environment",
             Status.OK,
-            f"{found}; the client id of {case.about} goes before AZURE_CLIENT_ID, and is another",
+            f"{found}; the client id of {case.about} overrides AZURE_CLIENT_ID, which differs",
         )
     return Result("environment", Status.OK, found)
 
@@ -100,9 +104,7 @@ def check_token_file(case: Case) -> tuple[Result, FederatedToken | None]:
         return Result("token file", Status.FAILED, str(error)), None
     except OSError:
         age = "an unknown time"
-    found = (
-        f"{file} holds a JSON Web Token, written {age} ago (the file is named by {case.deployment.token_file_named_by})"
-    )
+    found = f"{_file(case)} holds a JSON Web Token, written {age} ago (named by {case.deployment.token_file_named_by})"
     return Result("token file", Status.OK, found), token
 
 
@@ -110,7 +112,7 @@ def _developer_signs_in(case: Case) -> Result:
     return Result(
         "token file",
         Status.WARNING,
-        f"{case.deployment.token_file} does not exist (the file is named by {case.deployment.token_file_named_by}), "
+        f"{_file(case)} does not exist (named by {case.deployment.token_file_named_by}), "
         f"and {DEVELOPMENT_OPTION} = {case.development_credential}: a developer signs in, not the managed identity",
         f"Where workloads run, project a federated token, and leave {DEVELOPMENT_OPTION} empty.",
     )
@@ -121,7 +123,7 @@ def check_claims(token: FederatedToken | None) -> Result:
     name = "issuer, subject"
     if token is None:
         return _no_token(name)
-    found = f"issuer {token.issuer or 'missing'}, subject {token.subject or 'missing'}"
+    found = f"issuer {excerpt(token.issuer) or 'missing'}, subject {excerpt(token.subject) or 'missing'}"
     if not token.issuer or not token.subject:
         return Result(name, Status.FAILED, found, "Project a service account token of Kubernetes: it has both.")
     if problem := problem_of_issuer(token.issuer):
@@ -139,8 +141,8 @@ def check_audience(case: Case, token: FederatedToken | None) -> Result:
     if token is None:
         return _no_token("audience")
     expected = case.cloud.token_exchange_audience
-    found = ", ".join(token.audience) or "missing"
-    # The proxy of AKS identity bindings has an audience of its own, and knows it.
+    found = excerpt(", ".join(token.audience)) or "missing"
+    # The proxy of AKS identity bindings expects an audience of its own.
     if expected in token.audience or case.token_proxy:
         return Result("audience", Status.OK, found)
     return Result(
@@ -161,8 +163,12 @@ def check_lifetime(case: Case, token: FederatedToken | None) -> Result:
     if left is None:
         return Result(name, Status.WARNING, "the token does not say when it expires", _ROTATION)
     if left <= 0:
-        found = f"the federated token in {case.deployment.token_file} expired {spoken(-left)} ago ({token.described()})"
+        found = f"the federated token in {_file(case)} expired {spoken(-left)} ago ({token.described()})"
         return Result(name, Status.FAILED, found, _ROTATION)
+    if token.not_before is not None and token.not_before > now + _TOLERATED_SKEW:
+        wait = spoken(token.not_before - now)
+        found = f"not valid yet: its nbf is {_utc(token.not_before)}, in {wait}; expires in {spoken(left)}"
+        return Result(name, Status.WARNING, found, _CLOCK)
     return _check_rotation(name, left, None if token.issued_at is None else now - token.issued_at)
 
 
@@ -172,15 +178,22 @@ def _check_rotation(name: str, left: float, age: float | None) -> Result:
         return Result(name, Status.OK, expiry)
     if age < -_TOLERATED_SKEW:
         found = f"issued {spoken(-age)} in the future, {expiry}"
-        return Result(name, Status.WARNING, found, "Set this machine's clock (NTP).")
+        return Result(name, Status.WARNING, found, _CLOCK)
     found = f"issued {spoken(age)} ago, {expiry}"
     if age > _LATE_FOR_ROTATION * (age + left):
         return Result(name, Status.WARNING, f"{found}; it should have been replaced by now", _ROTATION)
     return Result(name, Status.OK, found)
 
 
-def _shown(value: str) -> str:
-    return "(looks like a token, not shown)" if value.startswith("eyJ") else value
+def _file(case: Case) -> str:
+    return excerpt(str(case.deployment.token_file))
+
+
+def _utc(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f}"
 
 
 def _no_token(name: str) -> Result:

@@ -101,19 +101,6 @@ def delete(holder: Holder, name: str) -> list[str]:
     return [*_IDENTITY, "delete", "--yes", *option("--name", name), *_on(holder)]
 
 
-def create_for_client(client_id: str, credential: FederatedIdentityCredential) -> str:
-    """Return a command for bash that creates a credential on an identity of which only the client id is known.
-
-    :param client_id: a GUID; a workload knows no more of its identity.
-    """
-    found = f"az identity list --query \"[?clientId=='{client_id}'].[name,resourceGroup]\" --output tsv"
-    arguments = shlex.join([*option("--name", credential.name), *_values(credential)])
-    return (
-        f"IFS=$'\\t' read -r IDENTITY GROUP < <({found}) &&\n"
-        f'az identity federated-credential create --identity-name="$IDENTITY" --resource-group="$GROUP" {arguments}'
-    )
-
-
 def create_for_application(client_id: str, credential: FederatedIdentityCredential) -> str:
     """Return a command for bash that creates a credential on an application.
 

@@ -7,7 +7,7 @@ from typing import Any
 from airflow_azure_wi import pasted_json
 from airflow_azure_wi.errors import FederationError
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential
-from airflow_azure_wi.redaction import excerpt, quoted
+from airflow_azure_wi.redaction import quoted
 
 # As long as Entra lets them be: what differs may be at the end.
 _LONGEST_VALUE = 600

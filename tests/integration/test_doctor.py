@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from azure.identity import WorkloadIdentityCredential
+from azure.storage.blob import BlobServiceClient
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from airflow_azure_wi.clouds import PUBLIC
@@ -29,6 +32,7 @@ from airflow_azure_wi.testing import (
 )
 from airflow_azure_wi.testing.offline import NAMESPACE, SERVICE_ACCOUNT
 from airflow_azure_wi.testing.server import HttpsServer
+from airflow_azure_wi.testing.storage_refusals import without_a_role
 from tests.fake_az import FakeAz
 from tests.stored_connection import StoredConnection
 
@@ -81,7 +85,7 @@ def command_of(report: Report) -> str:
 
 def apply(command: str, identity: ManagedIdentity) -> None:
     """Do what Azure would do upon the command."""
-    words = shlex.split(command)
+    words = shlex.split(command.splitlines()[-1])
     assert words[:4] == ["az", "identity", "federated-credential", "create"]
     options = dict(zip(words[4::2], words[5::2], strict=True))
     assert (options["--identity-name"], options["--resource-group"]) == (identity.name, identity.resource_group)
@@ -90,6 +94,21 @@ def apply(command: str, identity: ManagedIdentity) -> None:
             options["--name"], options["--issuer"], options["--subject"], (options["--audiences"],)
         )
     )
+
+
+def run_in_sh(command: str, identity: ManagedIdentity, tmp_path: Path) -> None:
+    """Do it with an az that holds the credentials of the identity."""
+    az = FakeAz(tmp_path / "bin", identity.as_json())
+    for each in identity.federated_credentials:
+        az.add(each.name, each.issuer, each.subject, each.audiences[0])
+        identity.remove_credential(each.name)
+    subprocess.run(["sh", "-c", command], env=az.environment(), check=True)
+    for created in az.credentials:
+        identity.add_credential(
+            FederatedIdentityCredential(
+                created["name"], created["issuer"], created["subject"], tuple(created["audiences"])
+            )
+        )
 
 
 def test_a_workload_that_is_linked_signs_in(
@@ -152,8 +171,19 @@ def test_a_wrong_audience(
     assert expected in found(report, "audience")
     assert "AADSTS700212" in found(report, "token exchange")
     assert "Project the federated token with the audience" in found(report, "token exchange")
-    # The same name as before: issuer and subject are unique on an identity, so that credential is replaced.
-    apply(command_of(report), identity)
+    # No credential may expect the audience of the API server.
+    assert not [result.commands for result in report.results if result.commands]
+
+
+def test_an_audience_of_its_own_may_be_expected(
+    doctor: Callable[..., Report], project: Callable[..., None], identity: ManagedIdentity, tmp_path: Path
+) -> None:
+    project(audience=["https://kubernetes.default.svc", "api://own"])
+    report = doctor()
+    assert "AADSTS700212" in found(report, "token exchange")
+    # Issuer and subject are unique on an identity, so the credential that is there is replaced.
+    run_in_sh(command_of(report), identity, tmp_path)
+    assert [each.audiences for each in identity.federated_credentials] == [("api://own",)]
     assert doctor().is_ok
 
 
@@ -179,16 +209,11 @@ def test_a_token_that_only_entra_finds_expired(doctor: Callable[..., Report], wo
     assert not [result.commands for result in report.results if result.commands]
 
 
-def test_the_command_for_an_identity_of_unknown_name_runs_in_bash(
+def test_the_command_for_an_identity_of_unknown_name_runs_in_plain_sh(
     doctor: Callable[..., Report], identity: ManagedIdentity, tmp_path: Path
 ) -> None:
     identity.remove_credential("worker")
-    az = FakeAz(tmp_path / "bin", identity.as_json())
-    subprocess.run(["bash", "-c", command_of(doctor(named=False))], env=az.environment(), check=True)
-    [created] = az.credentials
-    identity.add_credential(
-        FederatedIdentityCredential(created["name"], created["issuer"], created["subject"], tuple(created["audiences"]))
-    )
+    run_in_sh(command_of(doctor(named=False)), identity, tmp_path)
     assert doctor().is_ok
 
 
@@ -219,7 +244,7 @@ def test_what_is_wrong_with_the_identity_leaves_the_rest_to_be_checked(doctor: C
     assert "clientId is 'x'" in report.short()
     assert "ok: " in found(report, "token lifetime")
     assert "ok: " in found(report, "TLS")
-    assert found(report, "token exchange") == "skipped: it is not known who shall sign in"
+    assert found(report, "token exchange") == "skipped: no valid identity is configured"
 
 
 def test_a_missing_token_leaves_the_rest_to_be_checked(
@@ -360,3 +385,98 @@ def test_a_subscription_that_is_not_visible(doctor: Callable[..., Report], ident
 
 def test_a_subscription_is_a_guid(doctor: Callable[..., Report]) -> None:
     assert failed(doctor(subscription_id="../../x")) == ["subscription"]
+
+
+ACCOUNT = "https://acct.blob.core.windows.net"
+
+
+@pytest.fixture
+def container(workload: OfflineAzure) -> str:
+    """Make a container in Azurite."""
+    name = f"c{uuid4().hex}"
+    identity = workload.identity
+    credential = WorkloadIdentityCredential(client_id=identity.client_id, tenant_id=identity.tenant_id)
+    BlobServiceClient(ACCOUNT, credential=credential).create_container(name)
+    return name
+
+
+def test_an_account_or_a_container_is_read(doctor: Callable[..., Report], container: str) -> None:
+    report = doctor(scopes=[ACCOUNT, "https://acct.dfs.core.windows.net/", f"{ACCOUNT}/{container}"])
+    assert [result.found for result in report.results if result.name == "reading"] == [
+        *["the containers of acct can be listed"] * 2,
+        f"the container {container} of acct can be listed",
+    ]
+    assert text.render(report).endswith("\nSign-in works, and so does reading. Writing is not checked.\n")
+
+
+def test_a_container_that_does_not_exist(doctor: Callable[..., Report], workload: OfflineAzure) -> None:
+    report = doctor(scopes=[f"{ACCOUNT}/absent"])
+    assert failed(report) == ["reading"]
+    assert "listing the container absent of acct is refused (HTTP 404, ContainerNotFound)" in report.short()
+
+
+@pytest.mark.parametrize("path", ["", "/data"])
+def test_without_a_role_the_command_that_assigns_one_is_shown(
+    doctor: Callable[..., Report], workload: OfflineAzure, identity: ManagedIdentity, path: str
+) -> None:
+    with workload.serving(without_a_role(), *workload.storage_hosts):
+        report = doctor(scopes=[f"{ACCOUNT}{path}"])
+    assert failed(report) == ["reading"]
+    assert "is refused (HTTP 403, AuthorizationPermissionMismatch)" in found(report, "reading")
+    assert ("for a container alone" in found(report, "reading")) == (not path)
+    command = command_of(report)
+    within = "/blobServices/default/containers/data" if path else ""
+    assert command == (
+        "az role assignment create --role 'Storage Blob Data Contributor' --assignee-object-id "
+        f"{identity.principal_id} --assignee-principal-type ServicePrincipal --scope "
+        f"\"$(az storage account show --query id --output tsv --name acct | tr -d '\\r'){within}\""
+    )
+    assert "This assigns the role." in text.render(report)
+
+
+def test_an_account_that_cannot_be_reached(doctor: Callable[..., Report], workload: OfflineAzure) -> None:
+    with workload.serving(
+        PlainTextResponse("moved", 307, {"Location": "https://elsewhere.example"}), "acct.blob.core.windows.net"
+    ):
+        assert "(HTTP 307, no code)" in found(doctor(scopes=[ACCOUNT]), "reading")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "said"),
+    [
+        ([], "add --scope https://ACCOUNT.blob.core.windows.net."),
+        (["https://storage.azure.com/.default"], "This assigns one for Azure Storage (ACCOUNT stands for its name):"),
+        (["https://vault.azure.net/.default"], "This assigns one for Azure Key Vault (VAULT stands for its name):"),
+        (["https://acct.queue.core.windows.net"], "This assigns one for Azure Storage:"),
+    ],
+)
+def test_success_says_what_was_not_checked(
+    doctor: Callable[..., Report], identity: ManagedIdentity, scopes: list[str], said: str
+) -> None:
+    report = doctor(scopes=scopes)
+    assert report.is_ok, text.render(report)
+    rendered = " ".join(text.render(report).split())
+    assert "Sign-in works. Roles are not checked; without one, reading is refused with 403." in rendered
+    assert said in rendered
+    assert "application roles" not in rendered
+    if scopes:
+        assert f"--assignee-object-id {identity.principal_id}" in text.render(report).splitlines()[-1]
+    assert report.as_json()["remark"].startswith("Sign-in works.")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://acct.blob.core.windows.net.evil.example",
+        "https://evil.example/acct.blob.core.windows.net",
+        "https://acct.blob.core.windows.net:8443",
+        "https://me@acct.blob.core.windows.net",
+        "https://acct.blob.core.windows.net/a/../b",
+        "https://acct.blob.core.usgovcloudapi.net",
+        "http://acct.blob.core.windows.net",
+    ],
+)
+def test_a_token_is_sent_to_storage_alone(doctor: Callable[..., Report], url: str) -> None:
+    report = doctor(scopes=[url])
+    assert failed(report) == ["scope"]
+    assert "reading" not in [result.name for result in report.results]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,7 @@ def test_the_environment_alone(doctor: Doctor, identity: ManagedIdentity) -> Non
     lines = done.stdout.splitlines()
     assert lines[0] == "Examining the environment"
     assert f"\nSigned in as {identity.client_id}" in done.stdout
+    assert "Roles are not checked" in done.stdout
     assert "\x1b" not in done.stdout
     # Only what is there to be copied may be wider than a terminal.
     assert all(len(line) <= 80 or len(line.split()[-1]) > 50 for line in lines)
@@ -54,7 +56,9 @@ def test_a_refusal_is_mended_by_what_is_proposed(doctor: Doctor, identity: Manag
     done = doctor("--identity-name", identity.name, "--resource-group", identity.resource_group)
     assert done.returncode == 1
     assert not done.stderr
-    assert done.stdout.splitlines()[-1].startswith("az identity federated-credential create --name airflow-airflow-")
+    assert done.stdout.splitlines()[-1].startswith(
+        f"az identity federated-credential create --identity-name {identity.name} --resource-group "
+    )
 
 
 def test_json_for_programs_and_nothing_else(doctor: Doctor, identity: ManagedIdentity) -> None:
@@ -72,8 +76,27 @@ def test_an_unknown_connection(doctor: Doctor) -> None:
     done = doctor("absent")
     assert done.returncode == 2
     assert not done.stdout
-    assert "Airflow finds no connection 'absent' from here" in done.stderr
+    assert "Airflow finds no connection 'absent'" in done.stderr
+    # No database has been made here, as on a worker of Airflow 3.
+    assert "its database cannot be read from here (OperationalError: no such table" in done.stderr
     assert "azure_workload_identity_preflight" in done.stderr
+
+
+def test_a_connection_that_a_database_lacks(doctor: Doctor, unused_database: Path, tmp_path: Path) -> None:
+    (tmp_path / "airflow").mkdir()
+    shutil.copy(unused_database, tmp_path / "airflow" / "airflow.db")
+    done = doctor("absent")
+    assert done.returncode == 2
+    assert "Airflow has no connection 'absent'" in done.stderr
+    assert "airflow connections list" in done.stderr
+    assert "preflight" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("TOKEN",), ("--subscription", "TOKEN"), ("--scope", "TOKEN")])
+def test_a_token_in_place_of_an_argument_is_not_repeated(doctor: Doctor, arguments: tuple[str, ...]) -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+    # The fixture looks for it.
+    assert doctor(*[argument.replace("TOKEN", token) for argument in arguments]).returncode in (1, 2)
 
 
 def test_half_a_name_is_refused(doctor: Doctor) -> None:

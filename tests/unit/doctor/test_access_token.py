@@ -19,6 +19,14 @@ def test_what_an_access_token_says() -> None:
     assert result.status is Status.OK
     assert who == f"Signed in as {CLIENT} (object id {OBJECT}) in tenant {TENANT}."
     assert result.found == f"{who} (application roles: Reader.All, Writer; valid for 60 min)"
+    # People take "none" for the cause of a 403.
+    assert check_access_token(CASE, token())[0].found == f"{who} (valid for 60 min)"
+
+
+def test_claims_cannot_write_to_the_terminal() -> None:
+    result, who = check_access_token(CASE, token(oid="\x1b[2Jx", appid="\x1b]0;x\x07", roles=["\x1b[31m", "\u202e"]))
+    assert (result.found + who).isprintable()
+    assert r"\x1b[2Jx" in who
 
 
 def test_a_token_of_somebody_else_is_worth_a_warning() -> None:

@@ -3,11 +3,18 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_azure_wi.doctor import Case, Status
-from airflow_azure_wi.doctor.token_checks import check_audience, check_claims, check_environment, check_lifetime
+from airflow_azure_wi.doctor import Case, Report, Result, Status, text
+from airflow_azure_wi.doctor.token_checks import (
+    check_audience,
+    check_claims,
+    check_environment,
+    check_lifetime,
+    check_token_file,
+)
 from airflow_azure_wi.federated_token import FederatedToken
 from tests.stored_connection import StoredConnection
 
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
 SUBJECT = "system:serviceaccount:airflow:airflow-worker"
 TOKEN = FederatedToken("a.b.c", "https://oidc.example.com/", SUBJECT, ("api://AzureADTokenExchange",), None, None)
 
@@ -81,3 +88,27 @@ def test_the_authority_host_and_the_connection_name_one_cloud(
         assert "AZURE_AUTHORITY_HOST wins" in result.found
         assert f"cloud_environment is {cloud or 'AzurePublicCloud'}" in result.found
         assert "in the extra of the connection" in (result.next_step or "")
+
+
+def test_claims_and_variables_cannot_write_to_the_terminal() -> None:
+    escape = "\x1b]0;title\x07\u202e"
+    token = replace(TOKEN, issuer=f"https://x{escape}", subject=f"y{escape}", audience=(f"z{escape}",))
+    variables = {"AZURE_CLIENT_ID": escape, "AZURE_TENANT_ID": f"Bearer {JWT}", "AZURE_FEDERATED_TOKEN_FILE": escape}
+    examined = case(**variables)
+    results = [check_claims(token), check_audience(examined, token), check_environment(examined)]
+    results += [check_token_file(examined)[0], check_lifetime(examined, replace(token, expires_at=1.0))]
+    for result in results:
+        assert result.found.isprintable(), result
+        assert "eyJ" not in result.found
+    shown = text.render(Report("connection", (Result("x", Status.OK, f"found {escape}"),), None))
+    assert shown.replace("\n", "").isprintable()
+
+
+def test_a_token_of_the_future_shows_its_nbf() -> None:
+    now = time.time()
+    token = replace(TOKEN, issued_at=now + 600, expires_at=now + 4200, not_before=1893456000.0)
+    result = check_lifetime(case(), token)
+    assert result.status is Status.WARNING
+    assert "nbf is 2030-01-01 00:00:00 UTC" in result.found
+    assert "clock" in (result.next_step or "")
+    assert check_lifetime(case(), replace(token, issued_at=now, not_before=now)).status is Status.OK

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import subprocess
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_azure_wi.federation import az_script, bicep, changes_script, commands, terraform
+from airflow_azure_wi.federation import az_script, bicep, changes_script, commands, lookup_command, terraform
 from airflow_azure_wi.federation.comparison import Comparison, Existing, Wrong
 from airflow_azure_wi.federation.credentials import Application, FederatedIdentityCredential, IdentityResource
 from tests.fake_az import READS_INPUT, FakeAz
@@ -57,9 +56,11 @@ def test_single_commands(tmp_path: Path, value: str) -> None:
     existing = Existing(value, value, value, (value,))
     wrong = Wrong(existing, credential("other"), credential("other"), value)
     comparison = Comparison((credential(value),), (wrong,), (existing,))
-    run_sh(changes_script.render(IdentityResource(value, value), comparison), az, tmp_path)
-    command = commands.create_for_client("id", credential("third"))
-    subprocess.run(["bash", "-ec", command], env=az.environment(), cwd=tmp_path, check=True)
+    where = IdentityResource(value, value)
+    run_sh(changes_script.render(where, comparison), az, tmp_path)
+    for name in ("third", value):
+        command = lookup_command.link(credential(name), client_id="id", resource=where, may_exist=True)
+        subprocess.run(["sh", "-ec", command], env=az.environment(), cwd=tmp_path, check=True)
     assert [each["name"] for each in az.credentials] == [value, "other", "third"]
 
 
@@ -138,11 +139,3 @@ def test_bicep_writes_one_after_the_other() -> None:
     assert "@batchSize(1)" in text
     assert r"name: 'it\'s'" in text
     assert text.count("{") == text.count("}")
-
-
-def test_a_command_for_a_client_runs_as_it_is(tmp_path: Path) -> None:
-    az = FakeAz(tmp_path / "bin", {"name": "airflow", "resourceGroup": "data", "clientId": "id"})
-    command = commands.create_for_client("id", credential("x"))
-    subprocess.run(["bash", "-c", command], env=az.environment(), check=True)
-    assert [each["name"] for each in az.credentials] == ["x"]
-    assert shlex.split(command.splitlines()[-1])[:4] == ["az", "identity", "federated-credential", "create"]
