@@ -91,10 +91,11 @@ class Target:
         if self.role is None:
             return
         resource = self.resource or self.role.placeholder
-        found = f"$({shlex.join([*self.role.lookup, resource])} | tr -d '\\r')"
+        # What is not found must not become an empty scope.
+        find = f"ID=$({shlex.join([*self.role.lookup, resource])} | tr -d '\\r')"
         create = ["az", "role", "assignment", "create", "--role", self.role.role]
         principal = ["--assignee-object-id", object_id, "--assignee-principal-type", "ServicePrincipal"]
-        yield f'{shlex.join([*create, *principal])} --scope "{found}{self.within}"'
+        yield f'{find}\n[ -n "$ID" ] && {shlex.join([*create, *principal])} --scope "$ID{self.within}"'
 
 
 def target_of(text: str, cloud: Cloud) -> Target:

@@ -427,9 +427,9 @@ def test_without_a_role_the_command_that_assigns_one_is_shown(
     command = command_of(report)
     within = "/blobServices/default/containers/data" if path else ""
     assert command == (
-        "az role assignment create --role 'Storage Blob Data Contributor' --assignee-object-id "
-        f"{identity.principal_id} --assignee-principal-type ServicePrincipal --scope "
-        f"\"$(az storage account show --query id --output tsv --name acct | tr -d '\\r'){within}\""
+        "ID=$(az storage account show --query id --output tsv --name acct | tr -d '\\r')\n"
+        "[ -n \"$ID\" ] && az role assignment create --role 'Storage Blob Data Contributor' --assignee-object-id "
+        f'{identity.principal_id} --assignee-principal-type ServicePrincipal --scope "$ID{within}"'
     )
     assert "This assigns the role." in text.render(report)
 
