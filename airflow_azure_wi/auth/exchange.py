@@ -22,7 +22,7 @@ from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix, Retry, entra_error_code
 from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, WorkloadIdentityError, names_of
 from airflow_azure_wi.federated_token import FederatedToken
-from airflow_azure_wi.federation import commands
+from airflow_azure_wi.federation import lookup_command
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.redaction import excerpt
@@ -291,11 +291,14 @@ class TokenExchange:
 
     def _command(self, presented: FederatedToken) -> str | None:
         """Return the command that makes Entra accept the federated token, if such a credential can be."""
-        audience = next(iter(presented.audience), "")
-        credential = FederatedIdentityCredential.of(presented.issuer, presented.subject, audience)
+        identity = self._identity
+        audience = lookup_command.audience_to_expect(presented.audience, identity.cloud.token_exchange_audience)
+        credential = FederatedIdentityCredential.of(presented.issuer, presented.subject, audience or "")
         if any(problems_of_credential(credential)):
             return None
-        return commands.create_for_client(self._identity.client_id, credential)
+        return lookup_command.link(
+            credential, client_id=identity.client_id, subscription_id=identity.subscription_id, may_exist=True
+        )
 
 
 def _disk_cache(identity: WorkloadIdentity, deployment: Deployment) -> "DiskCache | None":

@@ -93,7 +93,7 @@ def signed_in_as(access_token: str) -> str:
 
 def _commands(case: Case, token: FederatedToken, code: str | None) -> tuple[str, ...]:
     """Return the command that makes Entra accept the workload's own token, if there is one that works."""
-    audience = _audience_to_expect(case, token)
+    audience = lookup_command.audience_to_expect(token.audience, case.cloud.token_exchange_audience)
     if case.identity is None or audience is None:
         return ()
     credential = FederatedIdentityCredential.of(token.issuer, token.subject, audience)
@@ -108,17 +108,6 @@ def _commands(case: Case, token: FederatedToken, code: str | None) -> tuple[str,
             may_exist=code in _MAY_EXIST,
         ),
     )
-
-
-def _audience_to_expect(case: Case, token: FederatedToken) -> str | None:
-    """Return the audience that a credential may expect: never one of the API server.
-
-    With that, every token that the cluster projects for its own API would sign in to Azure. Audiences of API servers
-    are https URLs and plain names (``--api-audiences`` of kube-apiserver); those for Entra begin with ``api://``.
-    """
-    expected = case.cloud.token_exchange_audience
-    candidates = [each for each in token.audience if each == expected or each.startswith("api://")]
-    return expected if expected in candidates else next(iter(candidates), None)
 
 
 def _has_numbers(claims: Any, *names: str) -> bool:

@@ -5,6 +5,7 @@ Azure CLI of Windows ends its lines with ``\\r``, also in Git Bash and WSL.
 """
 
 import shlex
+from collections.abc import Sequence
 
 from airflow_azure_wi.federation.commands import option
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, IdentityResource
@@ -21,6 +22,19 @@ fi"""
 _ACTIVE = "subscription $(az account show --query name --output tsv | tr -d '\\r')"
 _SWITCH = "If it is in another, switch to that first: az account set --subscription NAME"
 _CORRECT = "If it is in another, run this with that one for --subscription."
+
+
+def audience_to_expect(audiences: Sequence[str], expected: str) -> str | None:
+    """Return the audience of a federated token that a credential may expect: never one of the API server.
+
+    With that, every token that the cluster projects for its own API would sign in to Azure. Audiences of API servers
+    are https URLs and plain names (``--api-audiences`` of kube-apiserver); those for Entra begin with ``api://``.
+
+    :param expected: the audience of the cloud's token exchange.
+    """
+    if expected in audiences:
+        return expected
+    return next((each for each in audiences if each.startswith("api://")), None)
 
 
 def link(
