@@ -25,6 +25,7 @@ __all__ = [
     "configured",
     "configured_switch",
     "connection_like",
+    "is_not_found",
     "mask_secret",
     "problem_of_database",
     "stored_connection",
@@ -99,6 +100,12 @@ def stored_connection(conn_id: str) -> Any:
         return model.get_connection_from_secrets(conn_id)
     except import_module("airflow.exceptions").AirflowException as error:
         raise LookupError(str(error)) from None
+
+
+def is_not_found(error: Exception) -> bool:
+    """Return whether Airflow says by an exception that it has no such connection."""
+    # It is defined in airflow.sdk.exceptions or in airflow.exceptions, and in some versions in both.
+    return any(ancestor.__name__ == "AirflowNotFoundException" for ancestor in type(error).__mro__)
 
 
 def connection_like(connection: Any, fields: Mapping[str, Any], extra: dict[str, Any], **attributes: Any) -> Any:

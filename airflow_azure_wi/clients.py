@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_azure_wi.clouds import PUBLIC, Cloud
+from airflow_azure_wi.endpoints import Endpoint
 from airflow_azure_wi.errors import ClientError
+from airflow_azure_wi.redaction import quoted
 
 _MANAGEMENT = "azure.mgmt."
 
@@ -15,6 +17,17 @@ HTTP_LOGGER = "azure.core.pipeline.policies.http_logging_policy"
 # The stock provider's own variable, with its default:
 # https://github.com/apache/airflow/blob/main/providers/microsoft/azure/src/airflow/providers/microsoft/azure/hooks/wasb.py
 HTTP_LOGGING_LEVEL = "AZURE_HTTP_LOGGING_LEVEL"
+
+# What clients of the Azure SDK call the service that they talk to, to the form that they want it in: a property of
+# Endpoint.
+_ENDPOINTS = {
+    "account_url": "url",
+    "vault_url": "url",
+    "endpoint": "url",
+    "fully_qualified_namespace": "hostname",
+    "base_url": "url",
+    "url": "url",
+}
 
 
 def arguments_for(
@@ -26,6 +39,7 @@ def arguments_for(
     cloud: Cloud,
     is_async: bool,
     source: str,
+    endpoint: Endpoint | None = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments to build a client with: what the call gave, and what the connection adds.
 
@@ -36,12 +50,16 @@ def arguments_for(
     :param cloud: the connection's.
     :param is_async: whether ``credential`` is for asynchronous clients.
     :param source: the connection, as messages shall name it.
-    :raises ClientError: if the class does not fit the credential, or wants a subscription and there is none.
+    :param endpoint: the one that the connection id names, or None.
+    :raises ClientError: if the class does not fit the credential, wants a subscription and there is none, or cannot
+        be used at the endpoint.
     """
     _check_kind(client_class, is_async)
     parameters = _parameters_of(client_class)
     _check_takes_credential(client_class, parameters)
     arguments = {"credential": credential, **_where_it_is_managed(client_class, parameters, given, cloud), **given}
+    if endpoint is not None:
+        arguments |= _at_endpoint(client_class, parameters, given, endpoint, source)
     subscription = parameters.get("subscription_id")
     if subscription is not None and given.get("subscription_id") is None:
         arguments.pop("subscription_id", None)
@@ -83,6 +101,29 @@ def _where_it_is_managed(
         return {}
     scopes = {"credential_scopes": [cloud.resource_manager_scope]}
     return scopes | ({"base_url": cloud.resource_manager} if "base_url" in parameters else {})
+
+
+def _at_endpoint(
+    client_class: type[Any],
+    parameters: Mapping[str, inspect.Parameter],
+    given: Mapping[str, Any],
+    endpoint: Endpoint,
+    source: str,
+) -> dict[str, Any]:
+    """Return the argument that sends a client to the endpoint, whatever its class calls it."""
+    name = next((name for name in _ENDPOINTS if name in parameters), None)
+    if name is None or client_class.__module__.startswith(_MANAGEMENT):
+        raise ClientError(
+            f"{source} names an endpoint, and {client_class.__name__} has no argument for one that is known: "
+            f"{', '.join(_ENDPOINTS)}. Use the id of the connection without the endpoint, and pass the endpoint as the "
+            "client wants it."
+        )
+    value = getattr(endpoint, _ENDPOINTS[name])
+    if name in given and str(given[name]).rstrip("/") != value:
+        raise ClientError(
+            f"{source} names an endpoint, and {name}={quoted(given[name])} another one. Leave one of them out."
+        )
+    return {name: value}
 
 
 def _parameters_of(client_class: type[Any]) -> Mapping[str, inspect.Parameter]:

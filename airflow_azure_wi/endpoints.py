@@ -1,21 +1,26 @@
 """Connection ids that name an endpoint: one identity, and any number of accounts that it is used at.
 
 An endpoint belongs to the call, not to the identity. ``at("azure_wi", "https://acct.blob.core.windows.net")`` is the
-id ``azure_wi@https://acct.blob.core.windows.net``: plain text, which is stored, shown and deferred like any other id.
-Airflow allows no ``@`` in the id of a connection, so no connection can go by such a name itself.
+id ``azure_wi@acct.blob.core.windows.net``: plain text, which is stored, shown and deferred like any other id. A port
+and a path are percent-encoded: the id stands in URLs too, where a slash would end it. Airflow allows no ``@`` in the id
+of a connection that it stores (``RE_SANITIZE_CONN_ID`` in ``airflow/models/connection.py``, the same in 2.11 to 3.3).
 """
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from airflow_azure_wi.errors import EndpointError
 from airflow_azure_wi.https_urls import split_https_url
 from airflow_azure_wi.redaction import quoted
 
-_ANY_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HTTPS = re.compile(r"https://", re.IGNORECASE)
+# Without https://, a word alone is the name of an account, and no host.
+_BARE_HOST = re.compile(r"\[|[^/:]*\.")
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
+_PATH = re.compile(r"[A-Za-z0-9/._~$-]*")
+_TEMPLATE = re.compile(r"\{\{|\{%")
 _EXPECTED = "expected an https URL of a host, such as https://acct.blob.core.windows.net"
 
 
@@ -23,7 +28,7 @@ _EXPECTED = "expected an https URL of a host, such as https://acct.blob.core.win
 class Endpoint:
     """The https URL of a service that an identity is used at.
 
-    :param url: without a slash at its end.
+    :param url: without a slash at its end, its host in lower case.
     """
 
     url: str
@@ -32,14 +37,16 @@ class Endpoint:
     def of(cls, text: str) -> "Endpoint":
         """Check a URL and return it as an endpoint.
 
+        :param text: ``https://`` may be left out; blanks around it do not count.
         :raises EndpointError: if it is not an https URL of a host, or has more than a path behind the host.
         """
-        if not _is_https_url(text):
+        url = _https_url(text)
+        if url is None:
             raise EndpointError(
                 f"The endpoint {quoted(text)} cannot be used: {_EXPECTED}. A port and a path may follow the host; a "
                 "user, a query or a fragment may not."
             )
-        return cls(text.rstrip("/"))
+        return cls(url)
 
     @property
     def hostname(self) -> str:
@@ -65,7 +72,9 @@ def at(conn_id: str, endpoint: str) -> str:
         WasbBlobSensor(wasb_conn_id=at("azure_wi", "https://acct.blob.core.windows.net"), ...)
 
     :param conn_id: the id of an ``azure_workload_identity`` connection.
-    :param endpoint: the https URL of the service, as the stock connection of that service would have it as its host.
+    :param endpoint: the https URL of the service, as the stock connection of that service would have it as its host;
+        ``https://`` may be left out. A template, such as ``{{ var.value.account_url }}``, is passed on as it is, and
+        checked when the id is used; only where Airflow renders the field that the id is given to, it is ever rendered.
     :raises EndpointError: if one of them cannot be used.
     """
     if not isinstance(conn_id, str) or not conn_id.strip() or "@" in conn_id:
@@ -73,27 +82,66 @@ def at(conn_id: str, endpoint: str) -> str:
             f"The connection id {quoted(conn_id)} cannot be used at an endpoint: expected the id of an "
             "azure_workload_identity connection, without an endpoint of its own."
         )
-    return f"{conn_id}@{Endpoint.of(endpoint).url}"
+    if isinstance(endpoint, str) and _TEMPLATE.search(endpoint):
+        return f"{conn_id.strip()}@{endpoint.strip()}"
+    return f"{conn_id.strip()}@{quote(Endpoint.of(endpoint).location, safe='')}"
 
 
-def split(conn_id: str) -> tuple[str, Endpoint | None]:
-    """Return the id of the connection itself, and the endpoint that it is used at, if the id names one.
+def split(conn_id: str) -> tuple[str, str | None]:
+    """Return the id of the connection itself, and what follows the first ``@`` in it, which :func:`named` reads."""
+    own_id, separator, text = conn_id.partition("@")
+    return (own_id, text) if separator and own_id else (conn_id, None)
+
+
+def named(text: str) -> Endpoint:
+    """Return the endpoint that an id names, as :func:`at` wrote it or as a rendered template or a person did.
+
+    :param text: what follows the ``@``.
+    :raises EndpointError: if it names none that can be used.
+    """
+    if _TEMPLATE.search(text):
+        raise EndpointError(
+            f"The endpoint {quoted(text)} of a connection id is a template that was not rendered. Airflow renders only "
+            "the fields that the operator names in template_fields: give this one the URL itself, or make the id where "
+            "the task runs, with at(conn_id, Variable.get(...))."
+        )
+    return Endpoint.of(unquote(text))
+
+
+def endpoint_of(conn_id: str) -> Endpoint | None:
+    """Return the endpoint that the id of a workload identity connection names, if it does.
 
     :raises EndpointError: if it names one that cannot be used.
     """
-    own_id, separator, endpoint = conn_id.partition("@")
-    if not separator or not _ANY_URL.match(endpoint):
-        return conn_id, None
-    return own_id, Endpoint.of(endpoint)
+    text = split(conn_id)[1]
+    return None if text is None else named(text)
 
 
-def _is_https_url(text: str) -> bool:
+def _https_url(text: object) -> str | None:
+    """Return a text as an https URL, in the one form that it is compared and shown in; None if it cannot be one."""
     if not isinstance(text, str):
+        return None
+    url = text.strip()
+    if _HTTPS.match(url):
+        url = f"https://{url[8:]}"
+    elif _SCHEME.match(url) or not _BARE_HOST.match(url):
+        return None
+    else:
+        url = f"https://{url}"
+    parts = split_https_url(url)
+    if parts is None or url != f"https://{parts.netloc}{parts.path}" or not _is_host(parts.netloc, parts.hostname):
+        return None
+    return f"https://{parts.netloc.lower()}{parts.path.rstrip('/')}" if _PATH.fullmatch(parts.path) else None
+
+
+def _is_host(netloc: str, hostname: str | None) -> bool:
+    if hostname is None or netloc.endswith(":"):
         return False
-    parts = split_https_url(text)
-    return (
-        parts is not None
-        and text == f"https://{parts.netloc}{parts.path}"
-        and _HOSTNAME.fullmatch(parts.hostname or "") is not None
-        and _PATH.fullmatch(parts.path) is not None
-    )
+    if not netloc.startswith("["):
+        return _HOSTNAME.fullmatch(hostname) is not None
+    from ipaddress import IPv6Address
+
+    try:
+        return "%" not in str(IPv6Address(hostname))
+    except ValueError:
+        return False

@@ -6,13 +6,19 @@ returns what that function returns.
 
 import functools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge._imports import warn_once
-from airflow_azure_wi.bridge.reading import last_read, sign_in_through
+from airflow_azure_wi.bridge.reading import endpoint_needed, last_read, sign_in_through
 from airflow_azure_wi.bridge.signing_in import CLIENT_ID, SignIn, sign_in_of
+from airflow_azure_wi.endpoints import endpoint_of, split
+from airflow_azure_wi.errors import EndpointError
+from airflow_azure_wi.redaction import quoted
 
 if TYPE_CHECKING:
     from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
@@ -51,6 +57,7 @@ def azure_client(original: Any, hook: Any) -> Any:
         cloud=sign_in.identity.cloud,
         is_async=False,
         source=sign_in.name,
+        endpoint=endpoint_of(hook.conn_id),
     )
     return hook.sdk_client(**arguments)
 
@@ -81,6 +88,32 @@ def msgraph_host(original: Any, hook: Any, connection: Any) -> Any:
     return host
 
 
+async def wasb_async_client(original: Any, hook: Any) -> Any:
+    """Build the client, unless there is no endpoint."""
+    with endpoint_needed(table.NEEDS["WasbHook"]):
+        return await original(hook)
+
+
+def file_system(original: Any, conn_id: str | None, storage_options: Any = None, **kwargs: Any) -> Any:
+    """Open the file system, unless there is no endpoint."""
+    if "account_name" in (storage_options or {}):
+        return original(conn_id, storage_options, **kwargs)
+    with endpoint_needed(table.FILE_SYSTEM):
+        return original(conn_id, storage_options, **kwargs)
+
+
+def postgres_token(original: Any, hook: Any, connection: Any) -> Any:
+    """Get the token; say that it takes no endpoint where the id names one."""
+    with _plain_id_expected(connection.extra_dejson.get("azure_conn_id")):
+        return original(hook, connection)
+
+
+def snowflake_token(original: Any, hook: Any, azure_conn_id: str) -> Any:
+    """Get the token; say that it takes no endpoint where the id names one."""
+    with _plain_id_expected(azure_conn_id):
+        return original(hook, azure_conn_id)
+
+
 def synapse_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
     """Return the shared credential."""
     sign_in = _sign_in_for(kwargs.get(CLIENT_ID))
@@ -109,6 +142,20 @@ def _sign_in_for(client_id: Any) -> SignIn | None:
     last = last_read()
     is_of_last = last is not None and client_id == last.identity.client_id
     return sign_in_of(client_id) or (last if is_of_last else None)
+
+
+@contextmanager
+def _plain_id_expected(azure_conn_id: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        own_id, text = split(azure_conn_id) if isinstance(azure_conn_id, str) else ("", None)
+        if text is None or not airflow_compat.is_not_found(error):
+            raise
+        raise EndpointError(
+            f"azure_conn_id is {quoted(azure_conn_id)}, but gets a token for a database that has its own host, so it "
+            f"takes no endpoint. Use the plain id: {quoted(own_id)}."
+        ) from error
 
 
 def _with_connection(original: Any, hook: Any, connection: Any) -> Any:
@@ -171,6 +218,9 @@ def _in_place_of(original: Any, replacement: Any) -> Any:
 
 
 def _warn_of_missing(module: ModuleType, function: table.Function) -> None:
+    if not function.module.startswith((table.STOCK, "adlfs.")):
+        # Other providers got theirs at some time; before that they have no use for a connection of Azure.
+        return
     installed = _numbers(str(getattr(sys.modules.get(table.STOCK), "__version__", "")))
     if installed < _numbers(function.since) or (function.until and installed >= _numbers(function.until)):
         return

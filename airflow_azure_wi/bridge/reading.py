@@ -2,14 +2,18 @@
 
 ``BaseHook.get_connection`` answers the stock provider's hooks with a copy of the connection (made in
 :mod:`~airflow_azure_wi.bridge.showing`). All other code reads what is stored. It is here, too, that an endpoint in a
-connection id is taken off before Airflow looks the connection up.
+connection id is taken off before Airflow looks the connection up; an ``@`` in the id of any other connection means
+nothing, and it is looked up as it is.
 """
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge._imports import warn_once
 from airflow_azure_wi.bridge.signing_in import SignIn
@@ -18,8 +22,10 @@ from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 # Everything else is imported where it is used: every process reads this module, and few meet such a connection.
 if TYPE_CHECKING:
     from airflow_azure_wi.endpoints import Endpoint
+    from airflow_azure_wi.errors import EndpointError
 
 _last_read: ContextVar[SignIn | None] = ContextVar("airflow_azure_wi_last_read", default=None)
+_needed: ContextVar[table.Need | None] = ContextVar("airflow_azure_wi_endpoint_needed", default=None)
 
 
 def replace_in(base_hook: type[Any]) -> None:
@@ -56,11 +62,30 @@ def last_read() -> SignIn | None:
     return _last_read.get()
 
 
+@contextmanager
+def endpoint_needed(need: table.Need) -> Iterator[None]:
+    """Let a read through BaseHook itself, which does not say which hook asks, count as one that needs an endpoint."""
+    token = _needed.set(need)
+    try:
+        yield
+    finally:
+        _needed.reset(token)
+
+
 def _reading(raw: Any, base_hook: type[Any]) -> Any:
     @functools.wraps(raw.__get__(None, base_hook))
     def get_connection(cls: type[Any], conn_id: str, *args: Any, **kwargs: Any) -> Any:
-        own_id, endpoint = _split(conn_id)
-        return _answer(cls, base_hook, raw.__get__(None, cls)(own_id, *args, **kwargs), endpoint)
+        read = raw.__get__(None, cls)
+        own, (own_id, text) = None, _split(conn_id)
+        if text is not None:
+            try:
+                own = read(own_id, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - raised again
+                own = _not_found(error)
+            if _serves(own, is_named=True):
+                return _answer(cls, base_hook, own, text)
+        with _explaining(own, conn_id):
+            return _answer(cls, base_hook, read(conn_id, *args, **kwargs), None)
 
     return classmethod(get_connection)
 
@@ -68,13 +93,22 @@ def _reading(raw: Any, base_hook: type[Any]) -> Any:
 def _areading(raw: Any, base_hook: type[Any]) -> Any:
     @functools.wraps(raw.__get__(None, base_hook))
     async def aget_connection(cls: type[Any], conn_id: str, *args: Any, **kwargs: Any) -> Any:
-        own_id, endpoint = _split(conn_id)
-        return _answer(cls, base_hook, await raw.__get__(None, cls)(own_id, *args, **kwargs), endpoint)
+        read = raw.__get__(None, cls)
+        own, (own_id, text) = None, _split(conn_id)
+        if text is not None:
+            try:
+                own = await read(own_id, *args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - raised again
+                own = _not_found(error)
+            if _serves(own, is_named=True):
+                return _answer(cls, base_hook, own, text)
+        with _explaining(own, conn_id):
+            return _answer(cls, base_hook, await read(conn_id, *args, **kwargs), None)
 
     return classmethod(aget_connection)
 
 
-def _split(conn_id: Any) -> tuple[Any, "Endpoint | None"]:
+def _split(conn_id: Any) -> tuple[Any, str | None]:
     if not isinstance(conn_id, str) or "@" not in conn_id:
         return conn_id, None
     from airflow_azure_wi import endpoints
@@ -82,18 +116,49 @@ def _split(conn_id: Any) -> tuple[Any, "Endpoint | None"]:
     return endpoints.split(conn_id)
 
 
-def _answer(reader: type[Any], base_hook: type[Any], connection: Any, endpoint: "Endpoint | None") -> Any:
+def _not_found(error: Exception) -> Exception:
+    if not airflow_compat.is_not_found(error):
+        raise error
+    return error
+
+
+@contextmanager
+def _explaining(own: Any, conn_id: Any) -> Iterator[None]:
+    """Look an id up as it is; where nothing is found, say what there is under the part of it before the ``@``.
+
+    :param own: the connection of that part, which is not served, or why there is none; None where the id has no ``@``.
+    """
+    try:
+        yield
+    except Exception as error:
+        if own is None or not airflow_compat.is_not_found(error):
+            raise
+        if isinstance(own, Exception):
+            raise own from None
+        raise error from _refusal(own, conn_id)
+
+
+def _refusal(connection: Any, conn_id: str) -> "EndpointError":
+    from airflow_azure_wi.errors import EndpointError
+    from airflow_azure_wi.redaction import quoted
+
+    return EndpointError(
+        f"There is no connection {quoted(conn_id)}, and connection {quoted(connection.conn_id)} is of type "
+        f"{quoted(connection.conn_type)}, which cannot be used at an endpoint: expected type {CONNECTION_TYPE!r}. Use "
+        "the id of an Azure Workload Identity connection, or the plain id of this one."
+    )
+
+
+def _answer(reader: type[Any], base_hook: type[Any], connection: Any, text: str | None) -> Any:
     _last_read.set(None)
-    if not _serves(connection, is_named=endpoint is not None) and not _is_misread(connection):
-        if endpoint is not None:
-            _refuse(connection, endpoint)
-        return connection
     # BaseHook itself is what functions of the stock provider ask.
-    if reader is not base_hook and not any(map(table.is_stock, reader.__mro__)):
+    is_stock = reader is base_hook or any(map(table.is_stock, reader.__mro__))
+    if not _serves(connection, is_named=text is not None) or not is_stock:
         return connection
     from airflow_azure_wi.bridge.showing import shown
 
-    copy = shown(connection, reader, endpoint)
+    copy = shown(connection, reader, None if text is None else _named(text))
+    _check_endpoint(copy, _needed.get() if reader is base_hook else table.need_of(reader))
     _last_read.set(copy.azure_workload_identity)
     return copy
 
@@ -103,9 +168,11 @@ def _serves(connection: Any, *, is_named: bool) -> bool:
 
     :param is_named: whether the call names its endpoint, which is asking for this package.
     """
+    if connection is None or isinstance(connection, Exception):
+        return False
     conn_type = getattr(connection, "conn_type", None)
     if conn_type != STOCK_CONNECTION_TYPE:
-        return bool(conn_type == CONNECTION_TYPE)
+        return bool(conn_type == CONNECTION_TYPE) or _is_misread(connection)
     from airflow_azure_wi.hooks.configuration import serves_stock_connections
     from airflow_azure_wi.identity import is_stock_workload_identity
 
@@ -121,11 +188,27 @@ def _is_misread(connection: Any) -> bool:
     return is_misread_uri(connection)
 
 
-def _refuse(connection: Any, endpoint: "Endpoint") -> NoReturn:
+def _named(text: str) -> "Endpoint":
+    from airflow_azure_wi import endpoints
+
+    return endpoints.named(text)
+
+
+def _check_endpoint(connection: Any, need: table.Need | None) -> None:
+    if need is None or any(_value_at(place, connection) for place in need.places):
+        return
     from airflow_azure_wi.errors import EndpointError
+    from airflow_azure_wi.redaction import quoted
 
     raise EndpointError(
-        f"connection {connection.conn_id!r} is of type {connection.conn_type!r}, and cannot be used at "
-        f"{endpoint.url}: expected type {CONNECTION_TYPE!r}. Use the id of an Azure Workload Identity connection, or "
-        "the plain id of this one."
+        f"No endpoint: {need.who} needs one, and connection {quoted(connection.conn_id)} names none. Name it in the "
+        f"connection id, with `from airflow_azure_wi import at`: at({connection.conn_id!r}, {need.example!r})."
     )
+
+
+def _value_at(place: str, connection: Any) -> Any:
+    if not place.startswith("extra."):
+        return getattr(connection, place)
+    key = place.removeprefix("extra.")
+    # Under a prefix, too: so older forms stored extras.
+    return any(value for name, value in connection.extra_dejson.items() if name == key or name.endswith(f"__{key}"))

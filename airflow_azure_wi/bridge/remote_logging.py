@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 from airflow_azure_wi import endpoints
+from airflow_azure_wi.errors import EndpointError
 
 
 def replace_in(log: ModuleType) -> None:
@@ -23,6 +24,18 @@ def _own_id(load: Callable[[], str | None]) -> Callable[[], str | None]:
     @functools.wraps(load)
     def load_remote_conn_id() -> str | None:
         conn_id = load()
-        return endpoints.split(conn_id)[0] if conn_id else conn_id
+        return _of_the_connection(conn_id) if conn_id else conn_id
 
     return load_remote_conn_id
+
+
+def _of_the_connection(conn_id: str) -> str:
+    """Return the id without its endpoint; an id whose ``@`` is followed by something else is left as it is."""
+    own_id, text = endpoints.split(conn_id)
+    if text is None:
+        return conn_id
+    try:
+        endpoints.named(text)
+    except EndpointError:
+        return conn_id
+    return own_id

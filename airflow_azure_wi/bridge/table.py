@@ -93,6 +93,45 @@ def endpoint_extras() -> frozenset[str]:
     return frozenset(place.removeprefix("extra.") for place in places if place.startswith("extra."))
 
 
+class Need(NamedTuple):
+    """An endpoint that a hook cannot do without.
+
+    Where there is none, stock hooks call a host named ``None.blob.core.windows.net`` or the like, which may belong to a
+    stranger, or fail with a TypeError.
+
+    :param who: who needs it.
+    :param places: where it looks for it, as in :class:`Reading`; one is enough.
+    :param example: what one looks like.
+    """
+
+    who: str
+    places: tuple[str, ...]
+    example: str
+
+
+# By the name of the stock hook's class or of one that it derives from. Missing are those that are told the endpoint by
+# the call or have a default, and AzureAIAgentsHook, which says so itself.
+NEEDS = {
+    need.who: need
+    for need in (
+        Need("AzureAnalysisServicesHook", ("host",), "https://REGION.asazure.windows.net"),
+        Need("AzureBatchHook", ("extra.account_url",), "https://ACCOUNT.REGION.batch.azure.com"),
+        Need("AzureContainerRegistryHook", ("host",), "https://REGISTRY.azurecr.io"),
+        Need("AzureCosmosDBHook", ("login",), "https://ACCOUNT.documents.azure.com"),
+        Need("AzureDataExplorerHook", ("host",), "https://CLUSTER.REGION.kusto.windows.net"),
+        Need("AzureDataLakeHook", ("extra.account_name",), "https://ACCOUNT.azuredatalakestore.net"),
+        Need("AzureDataLakeStorageV2Hook", ("extra.account_url", "host"), "https://ACCOUNT.dfs.core.windows.net"),
+        Need("AzureFileShareHook", ("login",), "https://ACCOUNT.file.core.windows.net"),
+        Need("AzureSynapseHook", ("host",), "https://WORKSPACE.dev.azuresynapse.net"),
+        Need(
+            "BaseAzureServiceBusHook", ("extra.fully_qualified_namespace",), "https://NAMESPACE.servicebus.windows.net"
+        ),
+        Need("WasbHook", ("host", "login"), "https://ACCOUNT.blob.core.windows.net"),
+    )
+}
+FILE_SYSTEM = Need("the file system abfs://", ("extra.account_name",), "https://ACCOUNT.blob.core.windows.net")
+
+
 class Function(NamedTuple):
     """A function that stock hooks call, and that gets no credential from the factories or none that can be used.
 
@@ -130,6 +169,12 @@ FUNCTIONS = (
     Function(f"{STOCK}.hooks.msgraph", "KiotaRequestAdapterHook.get_credentials", "msgraph_credentials"),
     # Wants scheme and host apart, but its connection is read as that of any asynchronous hook.
     Function(f"{STOCK}.hooks.msgraph", "KiotaRequestAdapterHook.get_host", "msgraph_host"),
+    # They read their connection through BaseHook, which does not say who asks.
+    Function(f"{STOCK}.hooks.wasb", "WasbAsyncHook.get_async_conn", "wasb_async_client"),
+    Function(f"{STOCK}.fs.adls", "get_fs", "file_system"),
+    # Look for azure_conn_id without BaseHook.
+    Function("airflow.providers.postgres.hooks.postgres", "PostgresHook.get_azure_iam_token", "postgres_token"),
+    Function("airflow.providers.snowflake.hooks.snowflake", "SnowflakeHook.get_azure_oauth_token", "snowflake_token"),
     # These make a DefaultAzureCredential themselves.
     Function(f"{STOCK}.hooks.synapse", "AsyncDefaultAzureCredential", "synapse_credential", since="13.2"),
     Function("adlfs.spec", "AzureBlobFileSystem._get_default_azure_credential", "adls_credentials"),
@@ -141,6 +186,12 @@ FUNCTIONS = (
 def is_stock(class_: type[object]) -> bool:
     """Return whether a class is of the stock provider; what it is called says nothing."""
     return class_.__module__.startswith(f"{STOCK}.")
+
+
+def need_of(reader: type[object]) -> Need | None:
+    """Return the endpoint that a hook needs, or None where it needs none."""
+    names = (ancestor.__name__ for ancestor in reader.__mro__ if is_stock(ancestor))
+    return next((NEEDS[name] for name in names if name in NEEDS), None)
 
 
 def modules() -> list[str]:

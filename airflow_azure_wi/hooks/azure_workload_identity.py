@@ -31,7 +31,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
     Nothing is read, imported or sent before the first credential, client or token is asked for.
 
     :param conn_id: the id of an ``azure_workload_identity`` connection; a stock ``azure`` connection that names a
-        managed identity works too.
+        managed identity works too. Where the id names an endpoint (:func:`airflow_azure_wi.at`), clients are built for
+        that endpoint; credentials and tokens are for any.
     :param sdk_client: the class of Azure SDK client that :meth:`get_conn` returns, instead of the credential.
     """
 
@@ -79,7 +80,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :raises IdentityError: names everything that is wrong with the connection, at once.
         """
         if self._identity is None:
-            self._identity = self._identity_in(self.get_connection(self.conn_id))
+            self._identity = self._identity_in(self.get_connection(self._own_id()))
         return self._identity
 
     def get_credential(self) -> "WorkloadIdentityCredential":
@@ -129,7 +130,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :param kwargs: passed on to the class. ``credential`` is added, and ``subscription_id`` from the connection
             where the class takes one and ``kwargs`` has none. In another cloud than the public one, management clients
             (``azure.mgmt``) are also given its ``base_url`` and ``credential_scopes``.
-        :raises ClientError: if the class wants a subscription and neither names one, or is asynchronous.
+        :raises ClientError: if the class wants a subscription and neither names one, is asynchronous, or cannot be used
+            at the endpoint that the connection id names.
         """
         return client_class(**self._client_arguments(client_class, kwargs, is_async=False))
 
@@ -215,7 +217,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         """
         from airflow_azure_wi import doctor
 
-        case = self._case_of(self.get_connection(self.conn_id))
+        case = self._case_of(self.get_connection(self._own_id()))
         return doctor.examine(case, scopes=scopes, subscription_id=subscription_id)
 
     async def aexamine(self, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> "Report":
@@ -224,11 +226,12 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         from airflow_azure_wi import doctor
 
-        case = self._case_of(await airflow_compat.aget_connection(self, self.conn_id))
+        case = self._case_of(await airflow_compat.aget_connection(self, self._own_id()))
         return await asyncio.to_thread(doctor.examine, case, scopes=scopes, subscription_id=subscription_id)
 
     def _client_arguments(self, client_class: type[Any], given: dict[str, Any], *, is_async: bool) -> dict[str, Any]:
         from airflow_azure_wi.clients import arguments_for
+        from airflow_azure_wi.endpoints import endpoint_of
 
         credential = self.get_async_credential() if is_async else self.get_credential()
         return arguments_for(
@@ -239,11 +242,18 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             cloud=self.get_identity().cloud,
             is_async=is_async,
             source=self._name(),
+            endpoint=endpoint_of(self.conn_id),
         )
+
+    def _own_id(self) -> str:
+        """Return the id of the connection, without the endpoint that it may be used at."""
+        from airflow_azure_wi.endpoints import split
+
+        return split(self.conn_id)[0]
 
     async def _aload(self) -> None:
         if self._identity is None:
-            self._identity = self._identity_in(await airflow_compat.aget_connection(self, self.conn_id))
+            self._identity = self._identity_in(await airflow_compat.aget_connection(self, self._own_id()))
 
     def _identity_in(self, connection: Any) -> "WorkloadIdentity":
         from airflow_azure_wi.identity import identity_from_connection

@@ -9,6 +9,7 @@ import pytest
 from azure.identity import WorkloadIdentityCredential
 from azure.storage.blob import BlobServiceClient
 
+from airflow_azure_wi import at
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import Airflow
 from tests.recorder import Answer, Recorder
@@ -55,11 +56,23 @@ def test_wasb_operators_and_a_sensor_reach_azurite(
 def test_object_storage_paths_reach_azurite(
     airflow_with_stock_dags: Airflow, azure: OfflineAzure, storage_variables: dict[str, str], blobs: BlobServiceClient
 ) -> None:
-    airflow_with_stock_dags.run("dags", "test", "stock_paths", **storage_variables)
-    assert names_in(blobs, storage_variables) == ["copy.txt", "written.txt"]
-    copy = blobs.get_blob_client(storage_variables["CONTAINER"], "copy.txt")
-    assert copy.download_blob().readall() == b"Hello"
-    assert [exchange.error_code for exchange in azure.entra.exchanges] == [None], "two paths, one exchange"
+    xcom = f"abfs://{at('azure_wi', azure.azurite.blob_url)}@{storage_variables['CONTAINER']}/xcom"
+    airflow_with_stock_dags.run(
+        "dags",
+        "test",
+        "stock_paths",
+        **storage_variables,
+        AIRFLOW__CORE__XCOM_BACKEND="airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
+        AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH=xcom,
+        AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD="1",
+    )
+    *others, xcom_of_write = sorted(names_in(blobs, storage_variables), key=lambda name: name.startswith("xcom/"))
+    assert others == ["copy.txt", "transferred.txt", "written.txt"]
+    assert xcom_of_write.startswith("xcom/stock_paths/"), "the path that a task returned was stored in Azurite, too"
+    for name in others:
+        blob = blobs.get_blob_client(storage_variables["CONTAINER"], name)
+        assert blob.download_blob().readall() == b"Hello"
+    assert [exchange.error_code for exchange in azure.entra.exchanges] == [None], "all paths, one exchange"
 
 
 def test_a_pipeline_is_run_and_microsoft_graph_is_asked(

@@ -1,17 +1,20 @@
 """What is read of a connection, by whom."""
 
+import asyncio
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
+from airflow.exceptions import AirflowNotFoundException
 from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
 from airflow.providers.microsoft.azure.hooks.cosmos import AzureCosmosDBHook
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 
 from airflow_azure_wi import AzureWorkloadIdentityHook, at
 from airflow_azure_wi.airflow_compat import BaseHook
-from airflow_azure_wi.errors import EndpointError, IdentityError
+from airflow_azure_wi.errors import ClientError, EndpointError, IdentityError
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from tests.recorder import Answer, Recorder
 from tests.stock.cases import NO_QUEUES
@@ -22,7 +25,7 @@ SCOPE = "https://management.azure.com/.default"
 
 
 def test_stock_hooks_find_the_names_that_they_look_for(connection: str, identity: ManagedIdentity) -> None:
-    read = WasbHook.get_connection(connection)
+    read = AzureBaseHook.get_connection(connection)
     for extra in (read.extra_dejson, json.loads(read.extra)):
         assert extra["managed_identity_client_id"] == identity.client_id
         assert extra["workload_identity_tenant_id"] == extra["tenantId"] == identity.tenant_id
@@ -30,7 +33,7 @@ def test_stock_hooks_find_the_names_that_they_look_for(connection: str, identity
 
 
 def test_what_stock_hooks_change_of_it_is_theirs_alone(connection: str) -> None:
-    read = WasbHook.get_connection(connection)
+    read = AzureBaseHook.get_connection(connection)
     read.extra_dejson.clear()
     assert "managed_identity_client_id" in read.extra_dejson
 
@@ -61,7 +64,7 @@ def test_no_secret_that_lies_beside_the_identity_is_used(
     extra: dict[str, object], connect: Connect, identity: ManagedIdentity
 ) -> None:
     connect("azure_wi", "azure_workload_identity", extra=identity.as_json() | extra, password="secret")
-    assert WasbHook.get_connection("azure_wi").password is None
+    assert AzureBaseHook.get_connection("azure_wi").password is None
 
 
 def test_stock_hooks_find_what_is_stored_under_prefixed_names_or_within_an_extra(
@@ -128,10 +131,39 @@ class TestEndpoint:
         assert WasbHook(at("azure_wi", named)).get_conn().url.rstrip("/") == named
 
     @pytest.mark.parametrize("conn_type", ["wasb", "azure"])
-    def test_connections_of_other_types_refuse_it(self, conn_type: str, connect: Connect) -> None:
+    def test_connections_of_other_types_have_none(self, conn_type: str, connect: Connect) -> None:
         connect("other", conn_type, extra={})
-        with pytest.raises(EndpointError, match=rf"'other' is of type '{conn_type}'.*expected type 'azure_workload"):
+        with pytest.raises(AirflowNotFoundException, match=r"other@acct\.blob") as missing:
             WasbHook(at("other", "https://acct.blob.core.windows.net")).get_conn()
+        assert isinstance(missing.value.__cause__, EndpointError)
+        assert re.search(
+            rf"'other' is of type '{conn_type}'.*expected type 'azure_workload", str(missing.value.__cause__)
+        )
+
+    @pytest.mark.parametrize("own", [None, "http"])
+    def test_an_id_with_an_at_sign_is_looked_up_as_it_is(self, own: str | None, connect: Connect) -> None:
+        connect("team@mail.example", "wasb", extra={}, login="team")
+        if own:
+            connect("team", own, extra={}, login="own")
+        assert WasbHook.get_connection("team@mail.example").login == "team"
+
+        async def read() -> Any:
+            return await BaseHook.aget_connection("team@mail.example")
+
+        if hasattr(BaseHook, "aget_connection"):
+            assert asyncio.run(read()).login == "team"
+
+    def test_where_there_is_no_such_connection_the_message_names_it(self) -> None:
+        with pytest.raises(AirflowNotFoundException, match="`not_there`"):
+            WasbHook.get_connection(at("not_there", "https://acct.blob.core.windows.net"))
+
+    def test_a_rendered_template_is_understood(self, connection: str) -> None:
+        read = WasbHook.get_connection(f"{connection}@https://acct.blob.core.windows.net/")
+        assert read.host == "https://acct.blob.core.windows.net"
+
+    def test_a_template_that_was_not_rendered_is_named(self, connection: str) -> None:
+        with pytest.raises(EndpointError, match=r"{{ var.value.url }}.*not rendered"):
+            WasbHook.get_connection(at(connection, "{{ var.value.url }}"))
 
     def test_it_never_changes_where_the_federated_token_is_sent(
         self, connection: str, workload: OfflineAzure, connect: Connect, identity: ManagedIdentity
@@ -204,6 +236,35 @@ def test_postgres_gets_its_token_through_azure_conn_id(
     claims = jwt.decode(token, options={"verify_signature": False})
     assert (login, port) == ("airflow", 5432)
     assert (claims["aud"], claims["appid"]) == ("https://ossrdbms-aad.database.windows.net", identity.client_id)
+
+
+def test_postgres_asks_for_the_plain_id(connection: str, connect: Connect) -> None:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    extra = {"iam": True, "azure_conn_id": at(connection, "https://db.postgres.database.azure.com")}
+    conn_id = connect("database", "postgres", extra=extra, login="airflow", host="db.postgres.database.azure.com")
+    hook = PostgresHook(postgres_conn_id=conn_id)
+    with pytest.raises(EndpointError, match=rf"takes no endpoint. Use the plain id: '{connection}'"):
+        hook.get_iam_token(hook.get_connection(conn_id))
+
+
+def test_postgres_is_told_as_ever_of_a_connection_that_is_missing(connect: Connect) -> None:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    conn_id = connect("database", "postgres", extra={"iam": True, "azure_conn_id": "not_there"}, login="airflow")
+    hook = PostgresHook(postgres_conn_id=conn_id)
+    with pytest.raises(AirflowNotFoundException, match="not_there"):
+        hook.get_iam_token(hook.get_connection(conn_id))
+
+
+def test_the_generic_hook_uses_the_endpoint_or_refuses_it(connection: str, workload: OfflineAzure) -> None:
+    from azure.mgmt.storage import StorageManagementClient
+    from azure.storage.blob import BlobServiceClient
+
+    conn_id = at(connection, "https://acct.blob.core.windows.net")
+    assert AzureBaseHook(BlobServiceClient, conn_id).get_conn().url == "https://acct.blob.core.windows.net/"
+    with pytest.raises(ClientError, match="names an endpoint, and StorageManagementClient has no argument for one"):
+        AzureBaseHook(StorageManagementClient, conn_id).get_conn()
 
 
 def test_snowflake_s_way_to_a_token_leads_to_ours(

@@ -13,8 +13,8 @@ import json, sys
 import airflow
 stock = "airflow.providers.microsoft.azure"
 loaded = [name for name in sys.modules if name.startswith((stock + ".hooks", stock + ".utils", "azure.", "adlfs"))]
-from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
-print(json.dumps({"loaded": loaded, "read": sorted(WasbHook.get_connection("azure_wi").extra_dejson)}))
+from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
+print(json.dumps({"loaded": loaded, "read": sorted(AzureBaseHook.get_connection("azure_wi").extra_dejson)}))
 """
 
 # As OpenTelemetry and others do, on modules that the bridge waits for too; then read, and reload what is bridged.
@@ -27,8 +27,8 @@ stock = "airflow.providers.microsoft.azure"
 for name in (stock + ".utils", "airflow.sdk.bases.hook", "airflow.hooks.base"):
     wrapt.register_post_import_hook(lambda module: seen.append(module.__name__), name)
 import airflow
-from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
-read = [sorted(WasbHook.get_connection("azure_wi").extra_dejson)]
+from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
+read = [sorted(AzureBaseHook.get_connection("azure_wi").extra_dejson)]
 import airflow.providers.microsoft.azure.utils as utils
 from airflow_azure_wi.airflow_compat import BaseHook
 importlib.reload(sys.modules[BaseHook.__module__])

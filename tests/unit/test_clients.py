@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 from azure.core import AzureClouds
+from azure.cosmos import CosmosClient
+from azure.data.tables import TableServiceClient
+from azure.keyvault.secrets import SecretClient
 from azure.mgmt.storage import StorageManagementClient
 from azure.mgmt.storage.aio import StorageManagementClient as AsyncStorageManagementClient
 from azure.storage.blob import BlobServiceClient
@@ -11,6 +14,7 @@ from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
 
 from airflow_azure_wi.clients import HTTP_LOGGER, arguments_for, quiet_http_logging
 from airflow_azure_wi.clouds import CHINA, PUBLIC, US_GOVERNMENT, Cloud
+from airflow_azure_wi.endpoints import Endpoint
 from airflow_azure_wi.errors import ClientError
 
 CREDENTIAL = object()
@@ -21,6 +25,7 @@ def arguments(
     is_async: bool = False,
     subscription: str | None = "sub",
     cloud: Cloud = PUBLIC,
+    endpoint: str | None = None,
     **given: Any,
 ) -> Any:
     return arguments_for(
@@ -31,6 +36,7 @@ def arguments(
         cloud=cloud,
         is_async=is_async,
         source="connection 'azure_wi'",
+        endpoint=Endpoint.of(endpoint) if endpoint else None,
     )
 
 
@@ -100,6 +106,7 @@ def test_a_class_that_takes_no_credential_is_named() -> None:
         arguments(Client)
 
 
+<<<<<<< HEAD
 @pytest.fixture
 def http_logger() -> Iterator[logging.Logger]:
     logger = logging.getLogger(HTTP_LOGGER)
@@ -133,3 +140,34 @@ def test_a_level_that_someone_has_set_stays_unless_the_variable_says_otherwise(h
     assert http_logger.level == logging.INFO
     quiet_http_logging({"AZURE_HTTP_LOGGING_LEVEL": "ERROR"})
     assert http_logger.level == logging.ERROR
+=======
+class WithNamespace:
+    def __init__(self, fully_qualified_namespace: str, credential: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("client_class", "argument", "value"),
+    [
+        (BlobServiceClient, "account_url", "https://acct.example/path"),
+        (SecretClient, "vault_url", "https://acct.example/path"),
+        (TableServiceClient, "endpoint", "https://acct.example/path"),
+        (CosmosClient, "url", "https://acct.example/path"),
+        (WithNamespace, "fully_qualified_namespace", "acct.example"),
+    ],
+)
+def test_the_endpoint_of_the_id_is_what_the_class_calls_it(client_class: type[Any], argument: str, value: str) -> None:
+    assert arguments(client_class, endpoint="https://acct.example/path")[argument] == value
+
+
+def test_the_same_endpoint_may_be_given_twice_and_another_may_not() -> None:
+    same = {"endpoint": "https://acct.example", "account_url": "https://acct.example/"}
+    assert arguments(BlobServiceClient, **same)["account_url"] == "https://acct.example"
+    with pytest.raises(ClientError, match="'azure_wi' names an endpoint, and account_url='https://b' another one"):
+        arguments(BlobServiceClient, endpoint="https://acct.example", account_url="https://b")
+
+
+def test_a_client_that_takes_no_endpoint_refuses_the_id() -> None:
+    with pytest.raises(ClientError, match=r"StorageManagementClient has no argument for one.*Use the id .* without"):
+        arguments(StorageManagementClient, endpoint="https://acct.example")
+>>>>>>> eab33cd (Give connection ids with an endpoint a form without a slash, and refuse to call a host named None)

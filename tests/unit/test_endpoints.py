@@ -5,43 +5,73 @@ import pickle
 import pytest
 
 from airflow_azure_wi import at
-from airflow_azure_wi.endpoints import Endpoint, split
+from airflow_azure_wi.endpoints import Endpoint, named, split
 from airflow_azure_wi.errors import EndpointError
 
 BLOB = "https://acct.blob.core.windows.net"
 
 
 @pytest.mark.parametrize(
-    ("url", "hostname", "account", "location"),
+    ("url", "conn_id", "hostname", "account"),
     [
-        (BLOB, "acct.blob.core.windows.net", "acct", "acct.blob.core.windows.net"),
-        ("https://acct.services.ai.azure.com/api/projects/p", "acct.services.ai.azure.com", "acct", None),
-        ("https://127.0.0.1:10000/devstoreaccount1", "127.0.0.1", "127", "127.0.0.1:10000/devstoreaccount1"),
+        (BLOB, "azure_wi@acct.blob.core.windows.net", "acct.blob.core.windows.net", "acct"),
+        (
+            "https://acct.services.ai.azure.com/api/projects/p",
+            "azure_wi@acct.services.ai.azure.com%2Fapi%2Fprojects%2Fp",
+            "acct.services.ai.azure.com",
+            "acct",
+        ),
+        ("https://127.0.0.1:10000/acct1", "azure_wi@127.0.0.1%3A10000%2Facct1", "127.0.0.1", "127"),
+        (f"{BLOB}/$logs", "azure_wi@acct.blob.core.windows.net%2F%24logs", "acct.blob.core.windows.net", "acct"),
+        ("https://[2001:db8::1]:10000", "azure_wi@%5B2001%3Adb8%3A%3A1%5D%3A10000", "2001:db8::1", "2001:db8::1"),
     ],
 )
-def test_the_id_is_plain_text_that_leads_back(url: str, hostname: str, account: str, location: str | None) -> None:
-    conn_id = at("azure_wi", url)
-    assert conn_id == f"azure_wi@{url}"
-    assert type(pickle.loads(pickle.dumps(conn_id))) is str
-    assert split(conn_id) == ("azure_wi", Endpoint(url))
-    endpoint = Endpoint.of(url)
+def test_the_id_is_plain_text_without_a_slash_that_leads_back(
+    url: str, conn_id: str, hostname: str, account: str
+) -> None:
+    assert at("azure_wi", url) == conn_id
+    assert type(pickle.loads(pickle.dumps(at("azure_wi", url)))) is str
+    own_id, text = split(conn_id)
+    assert own_id == "azure_wi"
+    endpoint = named(text)
+    assert endpoint == Endpoint(url)
     assert (endpoint.hostname, endpoint.account) == (hostname, account)
-    assert location in (None, endpoint.location)
+    assert f"https://{endpoint.location}" == url
 
 
-def test_a_slash_at_the_end_makes_no_other_id() -> None:
-    assert at("azure_wi", f"{BLOB}/") == at("azure_wi", BLOB)
+@pytest.mark.parametrize(
+    "written",
+    [f"{BLOB}/", f" {BLOB}\n", "HTTPS://acct.blob.core.windows.net", "https://ACCT.Blob.core.windows.net", BLOB[8:]],
+)
+def test_what_people_have_in_variables_makes_no_other_id(written: str) -> None:
+    assert at("azure_wi", written) == at(" azure_wi ", BLOB)
 
 
-@pytest.mark.parametrize("conn_id", ["azure_wi", "team@mail.example", "", "a@b@c", "wasb_default"])
+@pytest.mark.parametrize("conn_id", ["azure_wi", "", "@", "@acct.blob.core.windows.net"])
 def test_other_ids_are_left_alone(conn_id: str) -> None:
     assert split(conn_id) == (conn_id, None)
+
+
+@pytest.mark.parametrize("template", ["{{ var.value.url }}", "https://{{ params.account }}.blob.core.windows.net"])
+def test_a_template_is_passed_on_and_understood_once_it_is_rendered(template: str) -> None:
+    conn_id = at("azure_wi", f" {template} ")
+    assert conn_id == f"azure_wi@{template}"
+    rendered = conn_id.replace("{{ var.value.url }}", f"{BLOB}/").replace("{{ params.account }}", "acct")
+    own_id, text = split(rendered)
+    assert (own_id, named(text)) == ("azure_wi", Endpoint(BLOB))
+
+
+def test_a_template_that_was_not_rendered_is_named_when_the_id_is_used() -> None:
+    _, text = split(at("azure_wi", "{{ var.value.url }}"))
+    with pytest.raises(EndpointError, match=r"'{{ var.value.url }}'.* was not rendered.*Variable.get"):
+        named(text)
 
 
 @pytest.mark.parametrize(
     "endpoint",
     [
-        "acct.blob.core.windows.net",
+        "acct",
+        "localhost:10000",
         "http://acct.blob.core.windows.net",
         "https://",
         "https:///container",
@@ -50,7 +80,13 @@ def test_other_ids_are_left_alone(conn_id: str) -> None:
         "https://acct.blob.core.windows.net/#part",
         "https://acct.blob.core.windows.net:port",
         "https://acct.blob.core.windows.net/a b",
-        "https://acct.blob.core.windows.net\n",
+        "https://acct.blob.core.windows.net:",
+        "https://acct.blob.core.windows.net%2Fcontainer",
+        "https://acct.blob.core.win\ndows.net",
+        "https://[::1",
+        "https://[acct.blob.core.windows.net]",
+        "https://[fe80::1%25eth0]",
+        "",
         "https://evil.example\\@acct.blob.core.windows.net",
         "wasb://container@acct",
         None,
@@ -68,6 +104,9 @@ def test_only_the_id_of_a_connection_can_be_used_at_an_endpoint(conn_id: str) ->
         at(conn_id, BLOB)
 
 
-def test_an_id_is_checked_when_it_is_used_not_only_when_it_is_made() -> None:
-    with pytest.raises(EndpointError, match="http://acct"):
-        split("azure_wi@http://acct.blob.core.windows.net")
+@pytest.mark.parametrize(
+    "text", ["http://acct.blob.core.windows.net", "acct%252Eblob.core.windows.net", "a%40b.example"]
+)
+def test_an_id_is_checked_when_it_is_used_not_only_when_it_is_made(text: str) -> None:
+    with pytest.raises(EndpointError, match="cannot be used: expected an https URL of a host"):
+        named(text)

@@ -3,6 +3,7 @@
 import os
 
 import pendulum
+from airflow.providers.common.io.operators.file_transfer import FileTransferOperator
 from airflow.providers.microsoft.azure.operators.data_factory import AzureDataFactoryRunPipelineOperator
 from airflow.providers.microsoft.azure.operators.msgraph import MSGraphAsyncOperator
 from airflow.providers.microsoft.azure.operators.wasb_delete_blob import WasbDeleteBlobOperator
@@ -55,13 +56,22 @@ with DAG("stock_storage", **COMMON):
 with DAG("stock_paths", **COMMON):
 
     @task
-    def copy_with_paths() -> None:
+    def write() -> ObjectStoragePath:
         written = ObjectStoragePath(f"abfs://{CONTAINER}/written.txt", conn_id=STORAGE)
-        copy = ObjectStoragePath(f"abfss://{CONTAINER}/copy.txt", conn_id=STORAGE)
         written.write_text("Hello")
-        copy.write_text(written.read_text())
+        return written
 
-    copy_with_paths()
+    @task
+    def copy_from_text(written: ObjectStoragePath) -> None:
+        copy = ObjectStoragePath(f"abfss://{CONTAINER}/copy.txt", conn_id=STORAGE)
+        copy.write_text(ObjectStoragePath(str(written)).read_text())
+
+    transfer = FileTransferOperator(
+        task_id="transfer",
+        src=f"abfs://{STORAGE}@{CONTAINER}/copy.txt",
+        dst=f"abfs://{STORAGE}@{CONTAINER}/transferred.txt",
+    )
+    copy_from_text(write()) >> transfer
 
 with DAG("stock_services", **COMMON):
     run_pipeline = AzureDataFactoryRunPipelineOperator(
