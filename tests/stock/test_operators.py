@@ -31,7 +31,8 @@ def storage_variables(
     container = f"c{uuid4().hex}"
     blobs.create_container(container)
     azure.entra.clear()
-    return workload_variables() | {"STORAGE": azure.azurite.blob_url, "CONTAINER": container}
+    url = azure.azurite.blob_url
+    return workload_variables() | {"STORAGE": url, "AIRFLOW_VAR_ACCOUNT_URL": f"{url}/", "CONTAINER": container}
 
 
 def names_in(blobs: BlobServiceClient, variables: dict[str, str]) -> list[str]:

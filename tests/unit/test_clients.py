@@ -106,7 +106,6 @@ def test_a_class_that_takes_no_credential_is_named() -> None:
         arguments(Client)
 
 
-<<<<<<< HEAD
 @pytest.fixture
 def http_logger() -> Iterator[logging.Logger]:
     logger = logging.getLogger(HTTP_LOGGER)
@@ -140,7 +139,8 @@ def test_a_level_that_someone_has_set_stays_unless_the_variable_says_otherwise(h
     assert http_logger.level == logging.INFO
     quiet_http_logging({"AZURE_HTTP_LOGGING_LEVEL": "ERROR"})
     assert http_logger.level == logging.ERROR
-=======
+
+
 class WithNamespace:
     def __init__(self, fully_qualified_namespace: str, credential: object) -> None:
         pass
@@ -170,4 +170,3 @@ def test_the_same_endpoint_may_be_given_twice_and_another_may_not() -> None:
 def test_a_client_that_takes_no_endpoint_refuses_the_id() -> None:
     with pytest.raises(ClientError, match=r"StorageManagementClient has no argument for one.*Use the id .* without"):
         arguments(StorageManagementClient, endpoint="https://acct.example")
->>>>>>> eab33cd (Give connection ids with an endpoint a form without a slash, and refuse to call a host named None)

@@ -49,7 +49,10 @@ def wait_for(name: str) -> WasbBlobSensor:
 
 with DAG("stock_storage", **COMMON):
     delete = WasbDeleteBlobOperator(
-        task_id="delete", wasb_conn_id=STORAGE, container_name=CONTAINER, blob_name="first.txt"
+        task_id="delete",
+        wasb_conn_id=at("azure_wi", "{{ var.value.account_url }}"),
+        container_name=CONTAINER,
+        blob_name="first.txt",
     )
     upload("first") >> wait_for("first") >> delete >> upload("second")
 
