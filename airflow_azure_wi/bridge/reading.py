@@ -202,7 +202,7 @@ def _check_endpoint(connection: Any, need: table.Need | None) -> None:
 
     raise EndpointError(
         f"No endpoint: {need.who} needs one, and connection {quoted(connection.conn_id)} names none. Name it in the "
-        f"connection id, with `from airflow_azure_wi import at`: at({connection.conn_id!r}, {need.example!r})."
+        f"connection id, with `from airflow_azure_wi import at`: at({quoted(connection.conn_id)}, {need.example!r})."
     )
 
 

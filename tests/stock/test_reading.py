@@ -73,7 +73,7 @@ def test_stock_hooks_find_what_is_stored_under_prefixed_names_or_within_an_extra
     stored = {f"extra__azure_workload_identity__{name}": value for name, value in identity.as_json().items()}
     stored["extra__azure_workload_identity__resource_group"] = "rg"
     connect("azure_wi", "azure_workload_identity", extra={"extra": json.dumps(stored)})
-    read = WasbHook.get_connection("azure_wi").extra_dejson
+    read = AzureBaseHook.get_connection("azure_wi").extra_dejson
     assert read["managed_identity_client_id"] == identity.client_id
     assert read["resource_group"] == "rg"
 
