@@ -160,7 +160,7 @@ def _is_endpoint(value: Any) -> bool:
 
 def _own_endpoint(host: str | None) -> Endpoint | None:
     try:
-        return Endpoint.of(host.strip()) if host else None
+        return Endpoint.of(host) if host and "://" in host else None
     except EndpointError:
         # Stock hooks understand other forms too, such as the bare name of an account.
         return None

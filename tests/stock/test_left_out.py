@@ -15,6 +15,7 @@ from typing import Any
 import airflow.providers.microsoft.azure as stock
 import pytest
 from airflow.providers.microsoft.azure import hooks
+from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 
 from airflow_azure_wi import at
@@ -211,15 +212,16 @@ def hook_classes() -> Iterator[type[Any]]:
 
 @pytest.mark.parametrize("reader", sorted(set(hook_classes()), key=lambda reader: reader.__name__))
 def test_no_hook_is_shown_any_of_them(reader: type[Any], connect: Connect, identity: ManagedIdentity) -> None:
+    fields = {"host": "https://acct.blob.core.windows.net", "password": "secret"}
     prefixed = {f"extra__{prefix}__{name}": value for prefix in ("wasb", "azure") for name, value in DANGEROUS.items()}
     for extra in (DANGEROUS, prefixed):
-        connect("azure_wi", "azure_workload_identity", extra=identity.as_json() | OPTIONS | extra, password="secret")
+        connect("azure_wi", "azure_workload_identity", extra=identity.as_json() | OPTIONS | extra, **fields)
         read = reader.get_connection("azure_wi")
         for stated in (read.extra_dejson, json.loads(read.extra)):
             # The bridge itself chooses the method of Data Explorer.
             assert stated.pop("auth_method", "AZURE_TOKEN_CRED") == "AZURE_TOKEN_CRED"
             assert set(stated) & (set(DANGEROUS) | set(prefixed)) == set()
-            assert set(stated) <= IDENTITY | set(table.SETTINGS)
+            assert set(stated) <= IDENTITY | set(table.SETTINGS) | table.endpoint_extras()
         assert read.password is None
 
 
@@ -266,7 +268,7 @@ def test_a_field_that_is_no_endpoint_is_left_out(
     field: str, value: str, connect: Connect, identity: ManagedIdentity, caplog: pytest.LogCaptureFixture
 ) -> None:
     connect("azure_wi", "azure_workload_identity", extra=identity.as_json(), **{field: value})
-    assert getattr(WasbHook.get_connection("azure_wi"), field) is None
+    assert getattr(AzureBaseHook.get_connection("azure_wi"), field) is None
     assert f"'{field}'" in caplog.text
 
 
@@ -286,14 +288,14 @@ def test_a_field_that_names_an_endpoint_is_shown(
     field: str, value: str, connect: Connect, identity: ManagedIdentity, caplog: pytest.LogCaptureFixture
 ) -> None:
     connect("azure_wi", "azure_workload_identity", extra=identity.as_json(), **{field: value})
-    assert getattr(WasbHook.get_connection("azure_wi"), field) == value
+    assert getattr(AzureBaseHook.get_connection("azure_wi"), field) == value
     assert caplog.text == ""
 
 
 def test_settings_are_shown_also_under_the_names_of_older_forms(connect: Connect, identity: ManagedIdentity) -> None:
     extra = {"extra__azure_data_factory__factory_name": "f", "max_block_size": 4194304, "api_version": "beta"}
     connect("azure_wi", "azure_workload_identity", extra=identity.as_json() | extra)
-    read = WasbHook.get_connection("azure_wi").extra_dejson
+    read = AzureBaseHook.get_connection("azure_wi").extra_dejson
     assert (read["factory_name"], read["max_block_size"], read["api_version"]) == ("f", 4194304, "beta")
 
 
@@ -304,7 +306,7 @@ def test_one_warning_names_what_is_left_out_and_shows_no_value(
     connect("azure_wi", "azure_workload_identity", extra=extra, password="pa55word")
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            WasbHook.get_connection("azure_wi")
+            AzureBaseHook.get_connection("azure_wi")
             BaseHook.get_connection("azure_wi")
     [warning] = [record.getMessage() for record in caplog.records if record.name == "airflow_azure_wi.bridge"]
     assert warning.startswith(
