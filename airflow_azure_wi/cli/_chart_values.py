@@ -17,10 +17,9 @@ def read_values(name: str) -> Mapping[str, Any]:
     import yaml
 
     text, source = read_text(name)
-    # `helm get values` prints this line before the values.
-    text = text.removeprefix("\ufeff").removeprefix("USER-SUPPLIED VALUES:\n").removeprefix("COMPUTED VALUES:\n")
     try:
-        values = yaml.safe_load(text)
+        # What `helm get values` prints before the values, `USER-SUPPLIED VALUES:`, is a key without a value.
+        values = yaml.safe_load(text.removeprefix("\ufeff"))
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{source} is not YAML: {excerpt(str(error))}") from None
     values = values or {}

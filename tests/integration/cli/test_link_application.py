@@ -91,6 +91,7 @@ def test_too_many_are_split_over_applications(run: Run) -> None:
     outcome = run("link", "--application", APPLICATION, "--issuer", ISSUER, *accounts)
     assert (outcome.code, outcome.out) == (3, "")
     assert "Split them over 2 applications" in outcome.err
+    assert "--application ID_OF_APPLICATION_2 " in outcome.err
     assert "identity-binding" not in outcome.err
     shown = json.loads(run("link", "--application", APPLICATION, "--issuer", ISSUER, *accounts, "--json").out)
     assert "identityBinding" not in shown["proposal"]
