@@ -24,7 +24,7 @@ def run(airflow: Airflow, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_link_prints_json_for_programs(airflow: Airflow) -> None:
     linked = json.loads(run(airflow, *LINK, "--json").stdout)
-    assert len(linked["deployments"][0]["credentials"]) == 6
+    assert len(linked["deployments"][0]["credentials"]) == 4
 
 
 def test_the_exit_code_tells_bad_input(airflow: Airflow) -> None:
