@@ -4,6 +4,8 @@ Half of the tasks share their access tokens on disk.
 """
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure, ProjectedToken
-from airflow_azure_wi.testing.faults import Fault, Hang, Status
+from airflow_azure_wi.testing.faults import Delay, Fault, Hang, Status
 from tests.executors.deployment import Deployment
 from tests.executors.programs import Program
 from tests.executors.relay import Relay
@@ -147,7 +149,7 @@ def workloads(
         workloads.programs += running.enter_context(airflow_deployment.local_executor(workloads.variables(ACCOUNTS[0])))
         workloads.start_triggerer()
         airflow_deployment.always["dag-processor"].wait_until(
-            lambda: airflow_deployment.has("outage_restart") and airflow_deployment.has("one_blob")
+            lambda: all(map(airflow_deployment.has, ("outage_restart", "one_blob", "killed")))
         )
         yield workloads
 
@@ -245,6 +247,19 @@ def recovered(workloads: Workloads, run: dict[str, Any], resource: Resource) -> 
     assert workloads.airflow.wait(run, workloads.programs)["state"] == "success"
     assert resource.refusals == []
     assert sorted(int(path.strip("/")) for path in resource.visits) == list(range(TASKS))
+
+
+def test_on_kill_gets_the_token_that_the_task_is_waiting_for(workloads: Workloads, tmp_path: Path) -> None:
+    """Airflow calls it from the handler of SIGTERM, in the thread that waits."""
+    workloads.connect("azure_killed")
+    workloads.azure.entra.clear()
+    workloads.azure.entra.fail_next(Delay(3))
+    run = workloads.airflow.begin("killed", {"folder": str(tmp_path)})
+    workloads.wait_until((tmp_path / "waiting").exists)
+    os.kill(int((tmp_path / "waiting").read_text()), signal.SIGTERM)
+    workloads.airflow.wait(run, workloads.programs)
+    assert (tmp_path / "cleaned up").read_text().startswith("with a token of ")
+    assert [exchange.error_code for exchange in workloads.azure.entra.exchanges].count(None) == 1
 
 
 def test_a_task_that_reads_one_blob_logs_few_lines(workloads: Workloads) -> None:
