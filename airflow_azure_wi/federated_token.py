@@ -177,10 +177,12 @@ def _content_of(path: Path) -> "tuple[_Hidden, str | None]":
     try:
         # Not waiting for the other end of a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return nothing, "is not a regular file, expected one that holds a JSON Web Token."
-            content = file.read(LONGEST_TOKEN + 1)
+            content = _read_all(descriptor, LONGEST_TOKEN + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return nothing, f"does not exist. {PROJECT_IT}. {_ON_A_LAPTOP}."
     except (OSError, ValueError) as error:
@@ -195,6 +197,13 @@ def _content_of(path: Path) -> "tuple[_Hidden, str | None]":
         return _Hidden(content.decode()), None
     except UnicodeDecodeError:
         return nothing, "does not hold text, expected a JSON Web Token."
+
+
+def _read_all(descriptor: int, most: int) -> bytes:
+    content = b""
+    while len(content) < most and (more := os.read(descriptor, most - len(content))):
+        content += more
+    return content
 
 
 class _Hidden(str):

@@ -6,6 +6,7 @@ from typing import Any
 from airflow_azure_wi.clouds import Cloud
 from airflow_azure_wi.endpoints import Endpoint
 from airflow_azure_wi.errors import EndpointError
+from airflow_azure_wi.redaction import quoted
 
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
@@ -26,7 +27,7 @@ def storage_options(account: str, *, cloud: Cloud, credential: Any) -> dict[str,
         }
     if "://" not in account:
         raise EndpointError(
-            f"The storage account is {account[:80]!r}, expected a name of 3 to 24 lower-case letters and digits, or "
+            f"The storage account is {quoted(account)}, expected a name of 3 to 24 lower-case letters and digits, or "
             "the https URL of its blobs such as https://acct.blob.core.windows.net"
         )
     endpoint = Endpoint.of(account)

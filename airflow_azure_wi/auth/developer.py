@@ -18,7 +18,7 @@ from airflow_azure_wi.deployment import DEVELOPMENT_CREDENTIALS, DEVELOPMENT_OPT
 from airflow_azure_wi.entra_errors import entra_error_code
 from airflow_azure_wi.errors import TokenExchangeError, names_of
 from airflow_azure_wi.identity import WorkloadIdentity
-from airflow_azure_wi.redaction import excerpt
+from airflow_azure_wi.redaction import excerpt, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ class DeveloperSignIn:
         return TokenExchangeError(
             connection=self._who(),
             scope=excerpt(" ".join(request.scopes)),
-            cause=f"there is no federated token file {str(self._deployment.token_file)!r}, and {DEVELOPMENT_OPTION} = "
-            f"{name}: azure-identity's {DEVELOPMENT_CREDENTIALS[name]} was asked instead.",
+            cause=f"there is no federated token file {quoted(str(self._deployment.token_file), longest=1000)}, and "
+            f"{DEVELOPMENT_OPTION} = {name}: azure-identity's {DEVELOPMENT_CREDENTIALS[name]} was asked instead.",
             next_step=next_step,
             code=entra_error_code(answer),
             answer=excerpt(answer),

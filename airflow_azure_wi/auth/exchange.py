@@ -25,7 +25,7 @@ from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.federation import lookup_command
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
 from airflow_azure_wi.identity import WorkloadIdentity
-from airflow_azure_wi.redaction import excerpt
+from airflow_azure_wi.redaction import excerpt, quoted
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
@@ -274,7 +274,7 @@ class TokenExchange:
 
     def _claims(self, presented: FederatedToken, failure: _Failure) -> str:
         when = f", {presented.validity()}" if failure.code == _OUTSIDE_ITS_TIME_RANGE else ""
-        return f"{presented.described()}{when}, from {str(self._deployment.token_file)!r}"
+        return f"{presented.described()}{when}, from {quoted(str(self._deployment.token_file), longest=1000)}"
 
     def _failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:
         """Return the failure of the process that this one waited for, as its own."""

@@ -4,12 +4,13 @@ azure-identity does the rest: https://learn.microsoft.com/azure/aks/identity-bin
 """
 
 import logging
+import os.path
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 
 from airflow_azure_wi.deployment import CONFIG_SECTION
 from airflow_azure_wi.errors import DeploymentError
+from airflow_azure_wi.redaction import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -28,18 +29,18 @@ def check(environment: Mapping[str, str]) -> None:
     installed = version("azure-identity")
     if tuple(int(part) for part in installed.split(".")[:2]) < _NEEDED:
         raise DeploymentError(
-            f"{_SWITCH} is True, but azure-identity {installed} knows no identity bindings. Add "
+            f"{_SWITCH} is True, but azure-identity {installed} does not support identity bindings. Add "
             "azure-identity>=1.27 to the requirements of the deployment."
         )
     proxy = environment.get("AZURE_KUBERNETES_TOKEN_PROXY")
     ca_file, ca_data = (environment.get(f"AZURE_KUBERNETES_CA_{kind}") for kind in ("FILE", "DATA"))
     problems = []
     if proxy and not proxy.startswith("https://"):
-        problems.append(f"AZURE_KUBERNETES_TOKEN_PROXY is {proxy!r}, expected an https URL")
+        problems.append(f"AZURE_KUBERNETES_TOKEN_PROXY is {quoted(proxy)}, expected an https URL")
     if ca_file and ca_data:
         problems.append("AZURE_KUBERNETES_CA_FILE and AZURE_KUBERNETES_CA_DATA are both set, expected one of them")
-    if ca_file and not Path(ca_file).is_file():
-        problems.append(f"AZURE_KUBERNETES_CA_FILE is {ca_file!r}, where there is no file")
+    if ca_file and not os.path.isfile(ca_file):
+        problems.append(f"AZURE_KUBERNETES_CA_FILE is {quoted(ca_file)}, where there is no file")
     if not proxy and (ca_file or ca_data or environment.get("AZURE_KUBERNETES_SNI_NAME")):
         problems.append("AZURE_KUBERNETES_TOKEN_PROXY is not set, but other variables of identity bindings are")
     if problems:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_azure_wi import airflow_compat, provider
+from airflow_azure_wi.redaction import quoted
 
 # Everything else is imported where it is used: dag files import this module all day and seldom use it.
 if TYPE_CHECKING:
@@ -267,4 +268,4 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         return Case.of(connection, environment=os.environ, source=self._name(), options=options())
 
     def _name(self) -> str:
-        return f"connection {self.conn_id!r}"
+        return f"connection {quoted(self.conn_id)}"

@@ -1,5 +1,7 @@
+import os
 import threading
 import time
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -133,3 +135,42 @@ def test_any_claims_are_described(claims: dict[str, Any]) -> None:
 
     token = FederatedToken.parse(f"{part({'alg': 'RS256'})}.{part(claims)}.c2ln", source="x")
     assert token.described()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    begun = time.monotonic()
+    assert "is not a regular file" in error_of(tmp_path / "token")
+    assert time.monotonic() - begun < 2
+
+
+def test_a_device_and_a_folder_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    assert "is not a regular file" in error_of(tmp_path / "device")
+    assert "is not a regular file" in error_of(tmp_path / "folder")
+
+
+def test_of_a_file_that_is_too_large_little_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "token").open("wb") as file:
+        file.truncate(1_000_000_000)
+    tracemalloc.start()
+    try:
+        assert "is larger than 64 KiB" in error_of(tmp_path / "token")
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_claims_are_shown_without_what_they_could_do(tmp_path: Path) -> None:
+    token = FederatedToken.parse(signed(sub="\x1b[31mred\n" + "x" * 5000, iss="a\u202eb"), source="x")
+    assert token.described().isprintable()
+    assert len(token.described()) < 1500
+    assert r"\x1b[31mred\n" in token.described()
+
+
+def test_when_it_is_valid_is_said_whatever_the_claims_are() -> None:
+    token = FederatedToken.parse(signed(nbf=1_700_000_000), source="x")
+    assert token.validity() == "valid from 2023-11-14 22:13:20 UTC to 2023-11-14 23:13:20 UTC"
+    for claims in ({"nbf": 1e300}, {"nbf": -1e300}, {"nbf": "soon"}):
+        assert FederatedToken.parse(signed(**claims), source="x").validity().isprintable()

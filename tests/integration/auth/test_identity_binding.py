@@ -1,8 +1,8 @@
 """AKS identity bindings, with a stand-in for the proxy of the cluster that forwards to the simulated Entra.
 
 The real proxy is reached by its address and shows a certificate for the name that AZURE_KUBERNETES_SNI_NAME gives,
-signed by the cluster's own authority. Here the simulated Entra knows no identity bindings: that the federated identity
-credential is the cluster's is not tested.
+signed by the cluster's own authority. Here the simulated Entra does not support identity bindings: that the federated
+identity credential is the cluster's is not tested.
 """
 
 import asyncio
@@ -131,7 +131,7 @@ def test_an_azure_identity_that_knows_none_is_named(
 ) -> None:
     """The older release is made up: one environment holds one release. That 1.26 has none was looked up in it."""
     monkeypatch.setattr(identity_binding, "version", lambda _: "1.26.0")
-    with pytest.raises(DeploymentError, match=r"azure-identity 1\.26\.0 knows no identity bindings.*>=1\.27"):
+    with pytest.raises(DeploymentError, match=r"azure-identity 1\.26\.0 does not support identity bindings.*>=1\.27"):
         credential_for(who, bound(), used_by=USER).get_token(STORAGE)
 
 
@@ -145,3 +145,16 @@ def test_an_environment_that_contradicts_itself_is_one_error(
         credential_for(who, bound(), used_by=USER).get_token(STORAGE)
     for problem in ("'http://proxy', expected an https URL", "are both set", "'/absent', where there is no file"):
         assert problem in str(caught.value)
+
+
+def test_a_token_in_place_of_the_proxy_is_not_repeated(
+    running: HttpsServer, proxy: Proxy, who: WorkloadIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = proxy.azure.projected_token.path.read_text()
+    monkeypatch.setenv("AZURE_KUBERNETES_TOKEN_PROXY", f"Bearer {token}")
+    monkeypatch.setenv("AZURE_KUBERNETES_CA_FILE", f'"{token}"')
+    with pytest.raises(
+        DeploymentError, match="AZURE_KUBERNETES_TOKEN_PROXY is something that looks like a token"
+    ) as it:
+        credential_for(who, bound(), used_by=USER).get_token(STORAGE)
+    assert token not in str(it.value)
