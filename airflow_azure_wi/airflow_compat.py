@@ -53,11 +53,19 @@ def configured(section: str, option: str) -> str:
 def configured_switch(section: str, option: str, *, default: bool) -> bool:
     """Return a switch of Airflow's configuration, also while Airflow is being imported.
 
-    :raises Exception: of Airflow, if the value is neither true nor false.
+    :raises ValueError: if the value is neither true nor false.
     """
     # Airflow has imported this one by then, in every version; airflow.sdk.configuration it has not.
     configuration = sys.modules.get("airflow.configuration")
-    return default if configuration is None else bool(configuration.conf.getboolean(section, option, fallback=default))
+    if configuration is None:
+        return default
+    try:
+        return bool(configuration.conf.getboolean(section, option, fallback=default))
+    except Exception:  # noqa: BLE001 - Airflow's own, which repeats the value in lower case, whatever it is
+        from airflow_azure_wi.redaction import quoted
+
+        value = configuration.conf.get(section, option, fallback="")
+        raise ValueError(f"[{section}] {option} is {quoted(value)}, expected True or False.") from None
 
 
 def mask_secret(secret: str) -> None:

@@ -26,10 +26,7 @@ def is_enabled() -> bool:
     try:
         return airflow_compat.configured_switch(CONFIG_SECTION, OPTION, default=True)
     except Exception as error:  # noqa: BLE001 - no mistake in a configuration may keep Airflow from starting
-        _imports.warn_once(
-            f"The option [{CONFIG_SECTION}] {OPTION} of Airflow's configuration cannot be read: {error} "
-            "Expected True or False. The bridge to the stock Azure hooks stays on."
-        )
+        _imports.warn_once(f"Airflow's configuration: {error} The bridge to the stock Azure hooks stays on.")
         return True
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.deployment import CONFIG_SECTION, Deployment, Options
-from airflow_azure_wi.redaction import excerpt
 
 
 def deployment() -> Deployment:
@@ -36,16 +35,11 @@ def options() -> Options:
 @cache
 def serves_stock_connections() -> bool:
     """Return whether plain ids of stock connections that name a workload identity are served too."""
-    option = "serve_stock_connections"
     try:
-        return airflow_compat.configured_switch(CONFIG_SECTION, option, default=False)
-    except Exception as error:  # noqa: BLE001 - Airflow's own; other people's connections have nothing to do with it
+        return airflow_compat.configured_switch(CONFIG_SECTION, "serve_stock_connections", default=False)
+    except Exception as error:  # noqa: BLE001 - other people's connections have nothing to do with it
         logging.getLogger(__name__).warning(
-            "The option [%s] %s of Airflow's configuration cannot be read: %s Expected True or False. Stock "
-            "connections stay as they are without airflow-azure-wi.",
-            CONFIG_SECTION,
-            option,
-            excerpt(str(error)),
+            "Airflow's configuration: %s Stock connections stay as they are without airflow-azure-wi.", error
         )
         return False
 

@@ -108,6 +108,14 @@ async def _async_account_of(hook: Any, conn_id: str) -> None:
         await client.get_account_information()
 
 
+def _abfs(_: Any, conn_id: str) -> None:
+    from adlfs import AzureBlobFileSystem
+    from airflow.providers.microsoft.azure.fs.adls import get_fs
+
+    AzureBlobFileSystem.clear_instance_cache()
+    get_fs(at(conn_id, "https://recorded.blob.core.windows.net")).exists("container/file")
+
+
 STORAGE_CASES = (
     Case(
         "wasb",
@@ -125,7 +133,9 @@ STORAGE_CASES = (
         is_async=True,
     ),
 )
-ALL_CASES = (*CASES, *STORAGE_CASES)
+# The file system of abfs:// is no hook; it asks BaseHook.
+ABFS = Case("abfs", "wasb.WasbHook", _abfs, "recorded.blob.core.windows.net", STORAGE)
+ALL_CASES = (*CASES, *STORAGE_CASES, ABFS)
 # They take no endpoint from the call: of Microsoft Graph there is one for each cloud.
 WITHOUT_AN_ENDPOINT_OF_THE_CALL = {"msgraph.KiotaRequestAdapterHook"}
 

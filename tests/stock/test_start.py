@@ -103,6 +103,13 @@ def test_a_mistake_in_the_option_does_not_keep_airflow_from_starting(tmp_path: P
     assert "perhaps" in done.stderr
 
 
+def test_a_token_in_the_option_is_not_repeated(tmp_path: Path) -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+    done = run(WHAT_IS_THERE, tmp_path, AIRFLOW__AZURE_WORKLOAD_IDENTITY__BRIDGE_STOCK_HOOKS=token)
+    assert "[azure_workload_identity] bridge_stock_hooks" in done.stderr
+    assert "c2lnbmf0dxjl" not in done.stderr.lower()
+
+
 def test_it_costs_less_than_5_ms(tmp_path: Path) -> None:
     seconds = float(last_line(run(WHAT_IT_COSTS, tmp_path)))
     if seconds > 0.005:

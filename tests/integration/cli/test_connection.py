@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.identity import WorkloadIdentity, is_stock_workload_identity
 from airflow_azure_wi.redaction import quoted
 from tests.integration.cli.conftest import DATA, Pipe, Run
 
@@ -107,6 +107,22 @@ def test_airflow_reads_the_same_identity_back(run: Run, tmp_path: Path, output_f
     assert connection.conn_type == "azure_workload_identity"
     expected = WorkloadIdentity.from_extra(printed_by_az, source="az", environment={})
     assert WorkloadIdentity.from_extra(connection.extra, source="Airflow", environment={}) == expected
+
+
+@pytest.mark.parametrize("output_format", READERS)
+def test_a_stock_connection_is_the_one_that_astro_makes(run: Run, output_format: str) -> None:
+    outcome = run("connection", str(AZ), "--conn-id", CONNECTION_ID, "--stock", "--format", output_format)
+    assert outcome.code == 0, outcome.err
+    connection = READERS[output_format](outcome.out)
+    assert (connection.conn_type, connection.extra_dejson) == (
+        "azure",
+        {
+            "managed_identity_client_id": "6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10",
+            "workload_identity_tenant_id": "72f988bf-86f1-41af-91ab-2d7cd011db47",
+            "subscriptionId": "0b1f6471-1bf0-4dda-aec3-cb9272f09590",
+        },
+    )
+    assert is_stock_workload_identity(connection)
 
 
 def test_what_az_prints_may_be_piped_in(run: Run, pipe: Pipe) -> None:
