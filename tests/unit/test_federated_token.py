@@ -84,7 +84,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
-    assert "cannot be read: Is a directory" in error_of(tmp_path)
+    assert "is not a regular file" in error_of(tmp_path)
 
 
 def test_a_path_that_no_file_can_have() -> None:
