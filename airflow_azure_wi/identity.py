@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_azure_wi.clouds import CHINA, CLOUDS, PUBLIC, US_GOVERNMENT, Cloud
+from airflow_azure_wi.clouds import CHINA, CLOUDS, PUBLIC, US_GOVERNMENT, Cloud, cloud_named, names_of_clouds
 from airflow_azure_wi.errors import IdentityError
 from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 from airflow_azure_wi.redaction import excerpt, quoted
@@ -168,7 +168,8 @@ def _guid_or_domain(text: str) -> str | None:
 
 
 def _cloud(text: str) -> str | None:
-    return text if text in CLOUDS else None
+    cloud = cloud_named(text)
+    return cloud.name if cloud else None
 
 
 _CLIENT_ID = _Field(
@@ -197,7 +198,7 @@ _SUBSCRIPTION_ID = _Field(
 _CLOUD = _Field(
     names=("cloudenvironment",),
     normalize=_cloud,
-    expected="one of " + ", ".join(CLOUDS),
+    expected="one of " + names_of_clouds(),
 )
 
 

@@ -83,6 +83,14 @@ def test_values_are_normalized() -> None:
     assert parse(extra) == WorkloadIdentity(CLIENT, "contoso.onmicrosoft.com")
 
 
+@pytest.mark.parametrize(
+    ("name", "cloud"),
+    [("AzureCloud", "AzurePublicCloud"), ("azurechinacloud", "AzureChinaCloud"), ("AzureUSGovernment",) * 2],
+)
+def test_a_cloud_goes_by_the_names_of_the_azure_cli_too(name: str, cloud: str) -> None:
+    assert parse({"clientId": CLIENT, "tenantId": TENANT, "cloud_environment": name}).cloud.name == cloud
+
+
 def test_the_cloud_is_named_as_stock_connections_name_it() -> None:
     extra = {"clientId": CLIENT, "tenantId": TENANT, "cloud_environment": "AzureUSGovernment"}
     assert parse(extra).cloud == US_GOVERNMENT
