@@ -49,7 +49,7 @@ def arguments_for(
     :param subscription_id: the connection's, or None.
     :param cloud: the connection's.
     :param is_async: whether ``credential`` is for asynchronous clients.
-    :param source: the connection, as messages shall name it.
+    :param source: the connection's name in messages.
     :param endpoint: the one that the connection id names, or None.
     :raises ClientError: if the class does not fit the credential, wants a subscription and there is none, or cannot
         be used at the endpoint.

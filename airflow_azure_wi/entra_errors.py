@@ -251,7 +251,7 @@ EXPLANATIONS = {
     # REFERENCE: "This can happen if the application hasn't been installed ... You might have sent your authentication
     # request to the wrong tenant."
     "AADSTS500011": Explanation(
-        cause="The tenant knows no service with the name that the scope begins with: the scope is misspelled, the "
+        cause="The tenant has no service with the name that the scope begins with: the scope is misspelled, the "
         "service is not installed in this tenant, or the connection names the wrong tenant.",
         next_step="Check the scope for typing errors: it is the service's URI followed by /.default, such as "
         "https://storage.azure.com/.default. Then check tenantId.",

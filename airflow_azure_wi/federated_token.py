@@ -91,7 +91,7 @@ class FederatedToken:
         """
         return None if self.expires_at is None else self.expires_at - now
 
-    def described(self) -> str:
+    def describe_claims(self) -> str:
         """Return the claims that Entra compares, for messages: nothing in it is secret."""
         claims = {"issuer": self.issuer, "subject": self.subject, "audience": ", ".join(self.audience)}
         return ", ".join(f"{name} {quoted(value, longest=_LONGEST_CLAIM)}" for name, value in claims.items())
@@ -125,8 +125,8 @@ def read_current(path: Path, *, named_by: str) -> FederatedToken:
         if seconds_left is not None and seconds_left <= 0:
             raise FederatedTokenError(
                 f"{_source(path, named_by)} holds a federated token that expired {-seconds_left:.0f} s ago "
-                f"({token.described()}), expected one that whoever projects it keeps replacing. Check that the file "
-                "is a projected volume, not a copy, that it is mounted without subPath (which never sees a "
+                f"({token.describe_claims()}), expected one that whoever projects it keeps replacing. Check that the "
+                "file is a projected volume, not a copy, that it is mounted without subPath (which never sees a "
                 "rotation), and that this machine's clock is right."
             )
         return token

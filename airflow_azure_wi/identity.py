@@ -122,7 +122,7 @@ class WorkloadIdentity:
         :param extra: the extra, as a mapping or as JSON; null, empty and blank values mean absent.
         :param source: the name used in messages, such as ``connection 'azure_wi'``.
         :param environment: AZURE_CLIENT_ID and AZURE_TENANT_ID are taken from here where the extra has none; None
-            where no environment is asked, and none is spoken of.
+            where no environment is read, and messages mention none.
         :param login: the connection's login, where stock connections keep a client id.
         :param conn_type: the connection's type, by which old forms prefixed the names in its extra.
         :raises IdentityError: names everything that is missing, malformed or contradictory, all at once.

@@ -86,7 +86,7 @@ CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "description": "For laptops only: how a developer signs in where there is no federated token file. "
         "`azure_cli` (`az login`), `azure_developer_cli` (`azd auth login`) or `environment` (azure-identity's "
         "EnvironmentCredential), in the tenant of the connection. When empty, and wherever there is a federated token "
-        "file, nobody but the connection's identity signs in.",
+        "file, only the connection's identity signs in.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "azure_cli",

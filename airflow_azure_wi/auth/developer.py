@@ -31,7 +31,7 @@ class DeveloperSignIn:
 
     :param identity: who would sign in where a workload runs.
     :param deployment: which of azure-identity's credentials to use, and where no federated token is.
-    :param users: who uses the identity, as messages name it; it may grow later.
+    :param users: who uses the identity, by the names used in messages; it may grow later.
     :param otherwise: the token exchange, which is made as soon as there is a federated token file.
     """
 

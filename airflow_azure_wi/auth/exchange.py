@@ -93,7 +93,7 @@ class TokenExchange:
 
     :param identity: who to sign in as.
     :param deployment: where the federated token is, and where it is sent.
-    :param users: the connections that use the identity, as messages name them; it may grow later.
+    :param users: the connections that use the identity, by their names in messages; it may grow later.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class TokenExchange:
             return _Failure(excerpt(error.message), is_reached=False)
         except AzureError as error:
             return _refusal(error, answers)
-        except Exception as error:  # noqa: BLE001 - whatever azure-identity raises where an answer is no token response
+        except Exception as error:  # noqa: BLE001 - whatever azure-identity raises for an invalid token response
             return _Failure(answers[-1] if answers else excerpt(f"{type(error).__name__}: {error}"), is_valid=False)
         if _is_usable(token):
             return token
@@ -274,7 +274,7 @@ class TokenExchange:
 
     def _claims(self, presented: FederatedToken, failure: _Failure) -> str:
         when = f", {presented.validity()}" if failure.code == _OUTSIDE_ITS_TIME_RANGE else ""
-        return f"{presented.described()}{when}, from {quoted(str(self._deployment.token_file), longest=1000)}"
+        return f"{presented.describe_claims()}{when}, from {quoted(str(self._deployment.token_file), longest=1000)}"
 
     def _failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:
         """Return the failure of the process that this one waited for, as its own."""

@@ -104,7 +104,7 @@ def remove(folder: int, name: str) -> None:
 
 
 def _descend(path: Path) -> int:
-    """Open a folder by way of folders in which nobody but root and this user can rename anything."""
+    """Open a folder by way of folders in which only root and this user can rename anything."""
     here = os.open("/", _ON_THE_WAY)
     left = list(reversed(path.parts[1:]))
     links = 0

@@ -31,7 +31,7 @@ class SignIn:
     """Signing in as the identity of one connection.
 
     :param identity: who.
-    :param name: the connection, as messages shall name it.
+    :param name: the connection's name in messages.
     """
 
     identity: "WorkloadIdentity"

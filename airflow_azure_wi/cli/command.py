@@ -18,7 +18,7 @@ OVER_LIMIT = 3
 
 EXIT_CODES = """\
 exit codes:
-  0  all is well
+  0  success
   1  a check failed, or what is there differs from what should be
   2  the arguments or what was read cannot be used
   3  more federated identity credentials than one identity can hold
@@ -30,7 +30,7 @@ class UsageError(WorkloadIdentityError):
 
 
 class Argument:
-    """An argument of a subcommand: its flags, and what argparse is told about it."""
+    """An argument of a subcommand: its flags, and its options for argparse."""
 
     def __init__(self, *flags: str, **options: Any) -> None:
         self.flags = flags

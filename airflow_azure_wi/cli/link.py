@@ -107,7 +107,7 @@ def _bind(arguments: argparse.Namespace, holder: Holder, deployments: Sequence[W
     """Print an identity binding."""
     if isinstance(holder, Application):
         raise UsageError(
-            "--binding binds a managed identity, not an application: identity bindings of AKS know no other."
+            "--binding binds a managed identity, not an application: identity bindings of AKS support nothing else."
         )
     if not (arguments.cluster and arguments.cluster_group):
         problems.append("--binding binds to an AKS cluster: add --cluster NAME and --cluster-group GROUP")

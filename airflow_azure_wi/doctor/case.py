@@ -1,4 +1,4 @@
-"""What is examined: who shall sign in, as far as that is known, and where."""
+"""What is examined: which identity signs in, as far as that is known, and where."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ _TOKEN_PROXY = "AZURE_KUBERNETES_TOKEN_PROXY"
 class Case:
     """A sign-in to examine.
 
-    :param about: what names the identity, as messages shall name it.
+    :param about: what names the identity: its name in messages.
     :param identity: who to sign in as, or None where ``identity_problem`` says why that is unknown.
     :param deployment: where the federated token is, unless ``token_file_problem`` says that this cannot be known;
         where it is sent, unless ``authority_problem`` does; and what Airflow's options say, unless

@@ -1,7 +1,7 @@
-"""Durations as people say them."""
+"""Durations for people to read."""
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration in the unit that fits it, such as ``41 min``."""
     seconds = max(seconds, 0.0)
     if seconds < 120:

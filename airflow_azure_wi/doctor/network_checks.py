@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_azure_wi.doctor.case import Case
-from airflow_azure_wi.doctor.durations import spoken
+from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.redaction import excerpt
 
@@ -47,7 +47,7 @@ class Route:
         parts = urlsplit(self.proxy or self.url)
         return parts.hostname or "", parts.port or _STANDARD_PORTS.get(parts.scheme, 1080)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return which proxy and which certificate authorities are in use."""
         proxy = f"through the proxy {excerpt(self.proxy)}" if self.proxy else "without a proxy"
         whose = f"of {excerpt(self.ca_bundle)}" if self.ca_bundle else "that requests brings along"
@@ -108,7 +108,7 @@ def check_tls(route: Route) -> tuple[Result, Any]:
         return Result(
             "TLS",
             Status.FAILED,
-            f"{_host(route)} shows a certificate that is not trusted ({route.told()}): {_innermost(error)}",
+            f"{_host(route)} shows a certificate that is not trusted ({route.summary()}): {_innermost(error)}",
             "Behind a TLS-inspecting proxy, set REQUESTS_CA_BUNDLE (and SSL_CERT_FILE) to a file that holds its "
             "certificate authority.",
         ), None
@@ -116,10 +116,10 @@ def check_tls(route: Route) -> tuple[Result, Any]:
         return Result(
             "TLS",
             Status.FAILED,
-            f"{_host(route)} does not answer over HTTPS ({route.told()}): {_innermost(error)}",
+            f"{_host(route)} does not answer over HTTPS ({route.summary()}): {_innermost(error)}",
             "Check the proxy (HTTPS_PROXY, NO_PROXY) and the firewall.",
         ), None
-    return Result("TLS", Status.OK, f"{_host(route)} answers (HTTP {answer.status_code}), {route.told()}"), answer
+    return Result("TLS", Status.OK, f"{_host(route)} answers (HTTP {answer.status_code}), {route.summary()}"), answer
 
 
 def check_clock(answer: Any) -> Result:
@@ -136,7 +136,7 @@ def check_clock(answer: Any) -> Result:
     return Result(
         "clock",
         Status.WARNING,
-        f"{spoken(abs(skew))} {which} the authority host's",
+        f"{format_duration(abs(skew))} {which} the authority host's",
         "Set this machine's clock (NTP): tokens are valid by Entra's clock.",
     )
 

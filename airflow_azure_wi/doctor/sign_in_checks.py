@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_azure_wi.access_token import account_in
 from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
-from airflow_azure_wi.doctor.durations import spoken
+from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix
 from airflow_azure_wi.errors import TokenExchangeError, WorkloadIdentityError
@@ -68,7 +68,7 @@ def check_access_token(case: Case, access_token: str) -> tuple[Result, str]:
     details = [
         # None of them says nothing about access: roles of Azure are not in a token.
         *([f"application roles: {excerpt(', '.join(map(str, roles)))}"] if isinstance(roles, list) and roles else []),
-        *([f"valid for {spoken(lifetime)}"] if lifetime is not None else []),
+        *([f"valid for {format_duration(lifetime)}"] if lifetime is not None else []),
     ]
     who = signed_in_as(access_token)
     if case.development_credential:

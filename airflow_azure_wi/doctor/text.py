@@ -66,4 +66,4 @@ def _verdict(report: Report) -> str:
     failed = [result.name for result in report.failed()]
     if failed:
         return f"Failed: {', '.join(failed)}."
-    return report.signed_in or "Nothing failed, but nobody signed in."
+    return report.signed_in or "Nothing failed, but no sign-in was made."

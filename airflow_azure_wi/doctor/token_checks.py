@@ -8,7 +8,7 @@ from airflow_azure_wi import federated_token
 from airflow_azure_wi.clouds import cloud_at
 from airflow_azure_wi.deployment import CONFIG_SECTION, DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
-from airflow_azure_wi.doctor.durations import spoken
+from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.errors import FederatedTokenError
 from airflow_azure_wi.federated_token import FederatedToken
@@ -41,7 +41,7 @@ def check_identity(case: Case) -> Result:
 
 
 def check_connection_type(case: Case) -> Iterator[Result]:
-    """Say what a connection of the stock type is served in; of this package's own there is nothing to say."""
+    """Say what a connection of the stock type is served in; nothing is said about this package's own type."""
     if not case.is_stock:
         return
     from airflow_azure_wi.hooks.configuration import serves_stock_connections
@@ -99,7 +99,7 @@ def check_token_file(case: Case) -> tuple[Result, FederatedToken | None]:
         return _developer_signs_in(case), None
     try:
         token = federated_token.read(file, named_by=case.deployment.token_file_named_by)
-        age = spoken(time.time() - file.stat().st_mtime)
+        age = format_duration(time.time() - file.stat().st_mtime)
     except FederatedTokenError as error:
         return Result("token file", Status.FAILED, str(error)), None
     except OSError:
@@ -163,23 +163,23 @@ def check_lifetime(case: Case, token: FederatedToken | None) -> Result:
     if left is None:
         return Result(name, Status.WARNING, "the token does not say when it expires", _ROTATION)
     if left <= 0:
-        found = f"the federated token in {_file(case)} expired {spoken(-left)} ago ({token.described()})"
+        found = f"the federated token in {_file(case)} expired {format_duration(-left)} ago ({token.describe_claims()})"
         return Result(name, Status.FAILED, found, _ROTATION)
     if token.not_before is not None and token.not_before > now + _TOLERATED_SKEW:
-        wait = spoken(token.not_before - now)
-        found = f"not valid yet: its nbf is {_utc(token.not_before)}, in {wait}; expires in {spoken(left)}"
+        wait = format_duration(token.not_before - now)
+        found = f"not valid yet: its nbf is {_utc(token.not_before)}, in {wait}; expires in {format_duration(left)}"
         return Result(name, Status.WARNING, found, _CLOCK)
     return _check_rotation(name, left, None if token.issued_at is None else now - token.issued_at)
 
 
 def _check_rotation(name: str, left: float, age: float | None) -> Result:
-    expiry = f"expires in {spoken(left)}"
+    expiry = f"expires in {format_duration(left)}"
     if age is None:
         return Result(name, Status.OK, expiry)
     if age < -_TOLERATED_SKEW:
-        found = f"issued {spoken(-age)} in the future, {expiry}"
+        found = f"issued {format_duration(-age)} in the future, {expiry}"
         return Result(name, Status.WARNING, found, _CLOCK)
-    found = f"issued {spoken(age)} ago, {expiry}"
+    found = f"issued {format_duration(age)} ago, {expiry}"
     if age > _LATE_FOR_ROTATION * (age + left):
         return Result(name, Status.WARNING, f"{found}; it should have been replaced by now", _ROTATION)
     return Result(name, Status.OK, found)

@@ -134,7 +134,7 @@ def _match_exactly(
 ) -> tuple[list[FederatedIdentityCredential], list[Wrong], list[tuple[FederatedIdentityCredential, Existing]]]:
     """Take out of ``unused`` what is there for the wanted; return what found none, has another audience, and is right.
 
-    It goes before near misses are looked for, so that no credential is taken for the near miss of another.
+    This is done before near misses are looked for, so that no credential is taken for the near miss of another.
     """
     unmatched, wrong, matching = [], [], []
     for credential in wanted:

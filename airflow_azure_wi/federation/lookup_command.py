@@ -1,4 +1,4 @@
-"""The command that links a workload to an identity of which the workload knows no more than the client id.
+"""The command that links a workload to an identity of which the workload knows only the client id.
 
 It runs in plain sh and is pasted into a terminal: no tabs, no history expansion, and nothing that ends the shell. The
 Azure CLI of Windows ends its lines with ``\\r``, also in Git Bash and WSL.

@@ -214,7 +214,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         """Make the checks of ``airflow-azure-wi doctor`` here, and return all that they found.
 
         :param scopes: scopes to get a token for, besides that of Azure Resource Manager.
-        :param subscription_id: a subscription that shall be visible to the identity.
+        :param subscription_id: a subscription that must be visible to the identity.
         """
         from airflow_azure_wi import doctor
 

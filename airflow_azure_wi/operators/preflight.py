@@ -17,7 +17,7 @@ class AzureWorkloadIdentityPreflightOperator(BaseOperator):
 
     :param conn_id: the connection to sign in with.
     :param scopes: scopes to get a token for, besides that of Azure Resource Manager.
-    :param subscription_id: a subscription that shall be visible to the identity; none when empty.
+    :param subscription_id: a subscription that must be visible to the identity; none when empty.
     :param deferrable: examine in the triggerer instead of on the worker.
     """
 

@@ -90,14 +90,14 @@ class Cluster:
         return self._key.sign({name: value for name, value in claims.items() if value is not None})
 
     def _kubernetes_claim(self, namespace: str, service_account: str) -> dict[str, Any]:
-        def described(kind: str, name: str) -> dict[str, str]:
+        def kubernetes_object(kind: str, name: str) -> dict[str, str]:
             return {"name": name, "uid": str(uuid5(NAMESPACE_URL, f"{self.issuer}/{namespace}/{kind}/{name}"))}
 
         return {
             "namespace": namespace,
-            "node": described("node", "node-0"),
-            "pod": described("pod", f"{service_account}-0"),
-            "serviceaccount": described("serviceaccount", service_account),
+            "node": kubernetes_object("node", "node-0"),
+            "pod": kubernetes_object("pod", f"{service_account}-0"),
+            "serviceaccount": kubernetes_object("serviceaccount", service_account),
         }
 
     # Both answer on the event loop: they must not wait for a thread behind the exchanges that are waiting for them.

@@ -235,7 +235,7 @@ class SimulatedEntra:
         _check_parameters(request)
         identity = self._identity(request)
         _check_scope(request)
-        self._check_proof(request, identity)
+        self._check_credentials(request, identity)
         resource = request.scope.removesuffix(_DEFAULT)
         if not self._is_known_resource(resource):
             raise Refusal("AADSTS500011", request.details())
@@ -253,7 +253,7 @@ class SimulatedEntra:
                 return identity
         raise Refusal("AADSTS700016", request.details())
 
-    def _check_proof(self, request: _TokenRequest, identity: ManagedIdentity) -> None:
+    def _check_credentials(self, request: _TokenRequest, identity: ManagedIdentity) -> None:
         if "client_assertion" in request.form:
             validate(request.assertion, identity, self._issuer_keys)
         elif "client_secret" not in request.form:

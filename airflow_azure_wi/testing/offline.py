@@ -94,8 +94,8 @@ class OfflineAzure:
     def environment(self) -> dict[str, str]:
         """Return the environment variables of the workload.
 
-        The certificate authorities are replaced, and a proxy knows no host but those of this Azure: what runs with
-        them cannot reach the real one by mistake.
+        The certificate authorities are replaced, and the proxy refuses every host that this Azure does not have: what
+        runs with them cannot reach the real one by mistake.
         """
         ca_file = str(self._certificates.ca_file)
         proxy = {"HTTPS_PROXY": self._proxy.url, "NO_PROXY": "127.0.0.1,localhost"}

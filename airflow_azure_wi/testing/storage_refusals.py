@@ -1,4 +1,4 @@
-"""What answers in the place of storage where Azurite would not: it knows no roles, and not every account."""
+"""What answers instead of Azurite, which has no roles and does not have every account."""
 
 from html import escape
 
@@ -15,15 +15,15 @@ def without_a_role() -> ASGIApp:
     return _refusal(_NO_ROLE, "This request is not authorized to perform this operation using this permission.")
 
 
-def unknown_account(mend: str) -> ASGIApp:
-    """Return an application that says which account is missing, and what mends it.
+def unknown_account(remedy: str) -> ASGIApp:
+    """Return an application that says which account is missing, and how to add it.
 
     Without it the proxy would refuse the host, and storage clients try that again for more than a minute.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         account = (Request(scope).url.hostname or "").partition(".")[0]
-        text = f"The offline Azure has no storage account {account!r}. {mend}"
+        text = f"The offline Azure has no storage account {account!r}. {remedy}"
         await _refusal("AccountIsNotInTheOfflineAzure", text)(scope, receive, send)
 
     return answer

@@ -122,7 +122,7 @@ class Workload:
     def remove_role_assignment(self) -> None:
         """Let the storage accounts answer 403, as to an identity that has a token and no role.
 
-        Clients that are made from now on see it, under the accounts' real names. ``storage`` knows no roles.
+        Clients that are made from now on see it, under the accounts' real names. ``storage`` has no roles.
         """
         self._without_role.enter_context(self._azure.serving(without_a_role(), *self._azure.storage_hosts))
 
@@ -144,7 +144,7 @@ class Workload:
         self._azure.entra.fail_next(*[Refuse(code)] * times)
 
     def repair(self) -> None:
-        """Mend all that the methods above broke."""
+        """Undo what the methods above broke."""
         self._without_role.close()
         self._azure.entra.stop_failing()
         self.identity.add_credential(self._trusted)

@@ -13,7 +13,7 @@ class AzureWorkloadIdentityPreflightTrigger(BaseTrigger):
 
     :param conn_id: the connection to sign in with.
     :param scopes: scopes to get a token for, besides that of Azure Resource Manager.
-    :param subscription_id: a subscription that shall be visible to the identity.
+    :param subscription_id: a subscription that must be visible to the identity.
     """
 
     def __init__(self, conn_id: str, scopes: Sequence[str] = (), subscription_id: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The doctor, with real exchanges: each cause has its own explanation, and what it proposes mends it."""
+"""The doctor, with real exchanges: each cause has its own explanation, and what it proposes fixes it."""
 
 import json
 import shlex

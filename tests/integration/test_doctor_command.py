@@ -51,7 +51,7 @@ def test_the_environment_alone(doctor: Doctor, identity: ManagedIdentity) -> Non
     assert all(len(line) <= 80 or len(line.split()[-1]) > 50 for line in lines)
 
 
-def test_a_refusal_is_mended_by_what_is_proposed(doctor: Doctor, identity: ManagedIdentity) -> None:
+def test_what_is_proposed_fixes_a_refusal(doctor: Doctor, identity: ManagedIdentity) -> None:
     identity.remove_credential("worker")
     done = doctor("--identity-name", identity.name, "--resource-group", identity.resource_group)
     assert done.returncode == 1

@@ -12,7 +12,7 @@ PARAMETERS = json.dumps({"conn_id": CONNECTION})
 
 
 @pytest.mark.usefixtures("unlinked")
-def test_both_tasks_fail_with_the_command_that_mends_it(
+def test_both_tasks_fail_with_the_command_that_fixes_it(
     airflow: Airflow, workload_variables: Callable[..., dict[str, str]]
 ) -> None:
     done = airflow.run(

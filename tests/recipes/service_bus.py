@@ -1,6 +1,6 @@
 """A stand-in for Service Bus: queues over AMQP in a WebSocket, for clients that put an access token first.
 
-It speaks AMQP with the codec of the SDK, which works both ways, and knows no more of it than what one sender and one
+It speaks AMQP with the codec of the SDK, which works both ways, and understands only what one sender and one
 receiver say.
 """
 

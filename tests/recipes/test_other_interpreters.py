@@ -157,7 +157,7 @@ def with_connection(airflow_of_the_page: Airflow, running_azure: OfflineAzure) -
 
 @pytest.fixture
 def container(azure_workload_identity: Workload) -> str:
-    """A container of the account, which the tasks shall find."""
+    """A container of the account, which the tasks have to find."""
     name = f"other-interpreters-{uuid4()}"
     hook = AzureWorkloadIdentityHook(azure_workload_identity.conn_id)
     hook.get_client(BlobServiceClient, account_url=ACCOUNT).create_container(name)

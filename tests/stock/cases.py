@@ -19,8 +19,8 @@ class Case:
     :param connection_type: of the stock provider.
     :param hook: its module and class.
     :param call: builds the hook from its class and a connection id, and lets it send a request.
-    :param host: the host that the request shall arrive at.
-    :param audience: the audience that its access token shall have.
+    :param host: the host that the request must arrive at.
+    :param audience: the audience that its access token must have.
     """
 
     connection_type: str

@@ -13,9 +13,9 @@ from azure.storage.blob import BlobServiceClient
 from airflow_azure_wi import AzureWorkloadIdentityHook, at
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from tests.recorder import Recorder
-from tests.stock import proofs
+from tests.stock import hook_table
 from tests.stock.cases import CASES, Case
-from tests.stock.proofs import Proof
+from tests.stock.hook_table import ServedHook
 
 STORAGE = "https://storage.azure.com"
 
@@ -44,7 +44,7 @@ TYPES = {
 
 
 @pytest.fixture(scope="module")
-def proved() -> list[Proof]:
+def served() -> list[ServedHook]:
     return []
 
 
@@ -64,7 +64,7 @@ def test_a_request_arrives_with_a_token_of_the_identity(
     recorder: Recorder,
     azure: OfflineAzure,
     identity: ManagedIdentity,
-    proved: list[Proof],
+    served: list[ServedHook],
 ) -> None:
     azure.entra.register_resource("https://*.asazure.windows.net")
     recorder.answers = case.answers
@@ -76,11 +76,11 @@ def test_a_request_arrives_with_a_token_of_the_identity(
     }
     assert tokens == {(case.host, case.audience, identity.client_id, identity.tenant_id)}
     way = "async" if case.is_async else "sync"
-    proved.append(Proof(case.connection_type, case.hook, way, case.host, case.audience))
+    served.append(ServedHook(case.connection_type, case.hook, way, case.host, case.audience))
 
 
 def test_wasb_reaches_azurite(
-    connection: str, container: str, workload: OfflineAzure, identity: ManagedIdentity, proved: list[Proof]
+    connection: str, container: str, workload: OfflineAzure, identity: ManagedIdentity, served: list[ServedHook]
 ) -> None:
     from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 
@@ -88,11 +88,11 @@ def test_wasb_reaches_azurite(
     hook.load_string("Hello", container, "greeting.txt")
     assert hook.read_file(container, "greeting.txt") == "Hello"
     assert hook.get_blobs_list_recursive(container) == ["greeting.txt"]
-    proved.append(Proof("wasb", "wasb.WasbHook", "sync", "Azurite", STORAGE))
+    served.append(ServedHook("wasb", "wasb.WasbHook", "sync", "Azurite", STORAGE))
 
 
 def test_wasb_reaches_azurite_from_an_event_loop(
-    connection: str, container: str, workload: OfflineAzure, proved: list[Proof]
+    connection: str, container: str, workload: OfflineAzure, served: list[ServedHook]
 ) -> None:
     from airflow.providers.microsoft.azure.hooks.wasb import WasbAsyncHook, WasbHook
 
@@ -106,7 +106,7 @@ def test_wasb_reaches_azurite_from_an_event_loop(
 
     assert asyncio.run(look()) is True
     assert len(workload.entra.exchanges) == 1, "the token that the container was made with is shared, too"
-    proved.append(Proof("wasb", "wasb.WasbAsyncHook", "async", "Azurite", STORAGE))
+    served.append(ServedHook("wasb", "wasb.WasbAsyncHook", "async", "Azurite", STORAGE))
 
 
 def test_object_storage_path_reads_and_writes_azurite(connection: str, container: str, workload: OfflineAzure) -> None:
@@ -125,12 +125,12 @@ def test_object_storage_path_reads_and_writes_azurite(connection: str, container
         assert [found.name for found in path.parent.iterdir() if found.name == path.name] == [path.name]
 
 
-def test_the_table_in_the_docs_is_what_was_proved(proved: list[Proof]) -> None:
-    table, is_whole = proofs.written(proved), {proof.connection_type for proof in proved} >= TYPES
-    if proofs.shall_be_written():
+def test_the_table_in_the_docs_is_what_was_served(served: list[ServedHook]) -> None:
+    table, is_whole = hook_table.written(served), {row.connection_type for row in served} >= TYPES
+    if hook_table.is_to_be_written():
         assert is_whole, "the table is made from a run of all tests of this file"
-        proofs.write(table)
-    on_the_page = proofs.rows(proofs.on_the_page())
-    assert set(proofs.rows(table)) <= set(on_the_page), "run dev/stock-table"
+        hook_table.write(table)
+    on_the_page = hook_table.rows(hook_table.on_the_page())
+    assert set(hook_table.rows(table)) <= set(on_the_page), "run dev/stock-table"
     if is_whole:
-        assert proofs.rows(table) == on_the_page, "run dev/stock-table"
+        assert hook_table.rows(table) == on_the_page, "run dev/stock-table"

@@ -57,7 +57,7 @@ def test_it_defines_the_usual_connections(azure_workload_identity: Workload, con
     assert (exchange.client_id, exchange.error_code) == (azure_workload_identity.identity.client_id, None)
 
 
-def test_another_connection_has_what_its_extra_shall_hold(azure_workload_identity: Workload) -> None:
+def test_another_connection_has_what_its_extra_is_given(azure_workload_identity: Workload) -> None:
     hook = AzureWorkloadIdentityHook(azure_workload_identity.add_connection("data-lake", resource_group="lake"))
     assert hook.get_token(STORAGE).token
     assert hook.get_connection("data-lake").extra_dejson["resource_group"] == "lake"

@@ -56,7 +56,7 @@ def test_an_audience_may_be_one_string() -> None:
 def test_the_token_stays_out_of_its_repr() -> None:
     token = FederatedToken.parse(signed(), source="x")
     assert token.value not in repr(token)
-    assert token.value not in token.described()
+    assert token.value not in token.describe_claims()
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_any_claims_are_described(claims: dict[str, Any]) -> None:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
     token = FederatedToken.parse(f"{part({'alg': 'RS256'})}.{part(claims)}.c2ln", source="x")
-    assert token.described()
+    assert token.describe_claims()
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ def test_of_a_file_that_is_too_large_little_is_read(tmp_path: Path) -> None:
 
 def test_claims_are_shown_without_what_they_could_do(tmp_path: Path) -> None:
     token = FederatedToken.parse(signed(sub="\x1b[31mred\n" + "x" * 5000, iss="a\u202eb"), source="x")
-    assert token.described().isprintable()
-    assert len(token.described()) < 1500
-    assert r"\x1b[31mred\n" in token.described()
+    assert token.describe_claims().isprintable()
+    assert len(token.describe_claims()) < 1500
+    assert r"\x1b[31mred\n" in token.describe_claims()
 
 
 def test_when_it_is_valid_is_said_whatever_the_claims_are() -> None:

@@ -278,7 +278,7 @@ def test_the_region_gives_the_cloud(location: str, cloud: Cloud) -> None:
     assert of_connection(named).cloud == CHINA
 
 
-def test_without_an_environment_no_variable_is_spoken_of() -> None:
+def test_without_an_environment_no_variable_is_mentioned() -> None:
     with pytest.raises(IdentityError) as caught:
         WorkloadIdentity.from_extra({}, source="file 'x'", environment=None)
     assert "tenantId is missing" in str(caught.value)

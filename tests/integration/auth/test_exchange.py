@@ -181,7 +181,7 @@ def test_an_entra_that_hangs_is_an_error_in_time(credential: SharedCredential, a
         b"\xff",
     ],
 )
-def test_an_answer_that_is_no_token_response(credential: SharedCredential, azure: OfflineAzure, junk: bytes) -> None:
+def test_an_invalid_token_response(credential: SharedCredential, azure: OfflineAzure, junk: bytes) -> None:
     azure.entra.fail_next(Status(200, junk, headers={"Content-Type": "application/json"}))
     message = refusal_of(credential)
     assert "returned an invalid token response" in message
@@ -403,13 +403,13 @@ def test_no_frame_of_an_error_holds_a_token(
         "unreachable": replace(here, authority_host="https://127.0.0.1:1"),
         "half a token": replace(here, token_file=half),
         "refused": here,
-        "no token response": here,
+        "invalid token response": here,
     }
     for name, deployment in failures.items():
         azure.entra.clear()
         if name == "refused":
             azure.entra.fail_next(Refuse("AADSTS700016"))
-        if name == "no token response":
+        if name == "invalid token response":
             azure.entra.fail_next(Status(200, json.dumps({"access_token": token, "expires_in": -1}).encode()))
         with pytest.raises(WorkloadIdentityError) as caught:
             credential_for(who, deployment, used_by=USER).get_token(STORAGE)

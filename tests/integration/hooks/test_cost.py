@@ -24,15 +24,15 @@ OPTION = "AIRFLOW__AZURE_WORKLOAD_IDENTITY__FEDERATED_TOKEN_FILE"
 
 
 class Supervisor:
-    """Takes the place of the connection to a task's supervisor, and writes down which tokens it is told of."""
+    """Takes the place of the connection to a task's supervisor, and writes down which tokens it is asked to mask."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.masked: list[Any] = []
 
     def send(self, message: Any) -> None:
         # What is in a connection is masked by Airflow.
         if isinstance(message, MaskSecret) and str(message.value).startswith("eyJ"):
-            self.told.append(message.value)
+            self.masked.append(message.value)
 
     async def asend(self, message: Any) -> None:
         self.send(message)
@@ -57,21 +57,21 @@ def hook(workload: OfflineAzure, identity: ManagedIdentity, monkeypatch: pytest.
 def test_the_supervisor_is_told_of_a_token_once(hook: Any, supervisor: Supervisor) -> None:
     tokens = {hook.get_token(STORAGE).token for _ in range(3)} | {asyncio.run(hook.aget_token(STORAGE)).token}
     tokens.add(AzureWorkloadIdentityHook("azure_wi").get_token(STORAGE).token)
-    assert supervisor.told == list(tokens)
+    assert supervisor.masked == list(tokens)
 
 
 def test_it_is_told_of_each_token(hook: Any, supervisor: Supervisor) -> None:
     tokens = [hook.get_token(STORAGE).token, asyncio.run(hook.aget_token(VAULT)).token]
-    assert supervisor.told == tokens
+    assert supervisor.masked == tokens
 
 
 def test_the_supervisor_of_a_forked_task_is_told_too(hook: Any, supervisor: Supervisor) -> None:
     token = hook.get_token(STORAGE).token
-    supervisor.told.clear()
+    supervisor.masked.clear()
 
     def tell_again() -> list[str]:
         hook.get_token(STORAGE)
-        return supervisor.told
+        return supervisor.masked
 
     assert in_a_fork(tell_again) == [token]
 

@@ -150,7 +150,7 @@ def test_another_value_is_an_error(laptop: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "mend"),
+    ("tool", "remedy"),
     [
         ("azure_cli", "az login --tenant {tenant}"),
         ("azure_developer_cli", "azd auth login --tenant-id {tenant}"),
@@ -158,14 +158,14 @@ def test_another_value_is_an_error(laptop: Any) -> None:
     ],
 )
 def test_a_developer_who_is_not_signed_in_learns_how(
-    laptop: Any, developer: FakeDeveloper, identity: ManagedIdentity, tool: str, mend: str
+    laptop: Any, developer: FakeDeveloper, identity: ManagedIdentity, tool: str, remedy: str
 ) -> None:
     developer.sign_out()
     with pytest.raises(TokenExchangeError) as caught:
         laptop(tool).get_token(STORAGE)
     assert "connection 'azure_wi'" in str(caught.value)
     assert f"azure-identity's {DEVELOPMENT_CREDENTIALS[tool]} was asked instead" in str(caught.value)
-    assert mend.format(tenant=identity.tenant_id) in str(caught.value)
+    assert remedy.format(tenant=identity.tenant_id) in str(caught.value)
 
 
 def test_the_test_says_that_it_is_a_developer(laptop: Any, identity: ManagedIdentity) -> None:
@@ -180,7 +180,7 @@ def test_the_doctor_says_what_it_could_not_look_at(laptop: Any) -> None:
     by_name = {result.name: result for result in report.results}
     assert by_name["token file"].status is Status.WARNING
     assert "a developer signs in, not" in by_name["token file"].found
-    assert by_name["TLS"].found == "the Azure Developer CLI gets access tokens in ways of its own"
+    assert by_name["TLS"].found == "the Azure Developer CLI gets access tokens on its own network path"
     assert by_name["scope"].status is Status.OK
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from airflow_azure_wi.doctor import Report, Result, Status, text
-from airflow_azure_wi.doctor.durations import spoken
+from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.network_checks import route_to
 
 FINE = Result("identity", Status.OK, "client id x")
@@ -29,7 +29,7 @@ def test_a_warning_alone_is_no_failure() -> None:
     assert text.render(report).endswith("\n\nSigned in as x.\n")
 
 
-def test_the_short_form_is_cause_mend_and_command() -> None:
+def test_the_short_form_is_cause_next_step_and_command() -> None:
     report = Report("connection 'x'", (FINE, REFUSED), None)
     assert report.short().splitlines() == [
         f"refused: {LONG}",
@@ -57,7 +57,7 @@ def test_programs_read_the_same() -> None:
     ("seconds", "said"), [(0, "0 s"), (119, "119 s"), (600, "10 min"), (10800, "3 h"), (259200, "3 days"), (-1, "0 s")]
 )
 def test_durations(seconds: float, said: str) -> None:
-    assert spoken(seconds) == said
+    assert format_duration(seconds) == said
 
 
 def test_the_route_is_that_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:

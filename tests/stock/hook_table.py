@@ -1,4 +1,4 @@
-"""What these tests proved, as the table in docs/stock-hooks.md."""
+"""What these tests found to work, as the table in docs/stock-hooks.md."""
 
 import os
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ WRITE = "AIRFLOW_AZURE_WI_WRITE_DOCS"
 
 
 @dataclass(frozen=True, order=True)
-class Proof:
+class ServedHook:
     """A request of a stock hook that reached a server with an access token of the right identity and audience."""
 
     connection_type: str
@@ -22,11 +22,11 @@ class Proof:
     audience: str
 
 
-def written(proofs: Iterable[Proof]) -> str:
+def written(served: Iterable[ServedHook]) -> str:
     """Return the part of the page between the marks."""
     rows = [
-        f"| `{proof.connection_type}` | `{proof.hook}` | {proof.way} | works | `{proof.server}` | `{proof.audience}` |"
-        for proof in sorted(set(proofs))
+        f"| `{hook.connection_type}` | `{hook.hook}` | {hook.way} | works | `{hook.server}` | `{hook.audience}` |"
+        for hook in sorted(set(served))
     ]
     return "\n".join(
         [
@@ -46,7 +46,7 @@ def on_the_page() -> str:
 
 
 def rows(table: str) -> list[str]:
-    """Return its lines but for the one that names the versions: others prove the same."""
+    """Return its lines but for the one that names the versions: the rest holds for other versions, too."""
     return [line for line in table.splitlines() if line.startswith("|")]
 
 
@@ -56,6 +56,6 @@ def write(table: str) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}")
 
 
-def shall_be_written() -> bool:
-    """Whether the page shall be made from this run (dev/stock-table asks for it)."""
+def is_to_be_written() -> bool:
+    """Whether the page is to be made from this run (dev/stock-table asks for it)."""
     return os.environ.get(WRITE) == "1"
