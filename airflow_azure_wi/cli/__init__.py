@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     # Shown in the epilog instead: argparse breaks the longer names off from their help.
-    subparsers = top.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    subparsers = top.add_subparsers(prog=PROGRAM, metavar="COMMAND", required=True, help=argparse.SUPPRESS)
     for command in COMMANDS:
         subparser = subparsers.add_parser(
             command.name,

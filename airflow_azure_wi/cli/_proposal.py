@@ -62,8 +62,13 @@ class Proposal:
         if self.comparison is not None:
             yield from self._compared(self.comparison)
         shares = self._shares()
-        kind = "applications" if isinstance(self.holder, Application) else "identities"
-        yield f"Split them over {len(shares)} {kind}, with a connection and role assignments each:"
+        one, many = (
+            ("application", "applications") if isinstance(self.holder, Application) else ("identity", "identities")
+        )
+        if len(shares) == 1:
+            yield f"Or give them an {one} of their own, with a connection and role assignments:"
+        else:
+            yield f"Split them over {len(shares)} {many}, with a connection and role assignments each:"
         yield ""
         for share in shares:
             yield f"# {', '.join(deployment.title for deployment in share.deployments)}"
@@ -76,7 +81,8 @@ class Proposal:
 
     def _compared(self, comparison: Comparison) -> Iterator[str]:
         if enough := deletable(comparison, self.quota):
-            yield f"They fit once {len(enough)} extra ones are deleted, if no other workload uses them:"
+            fit = "1 extra one is" if len(enough) == 1 else f"{len(enough)} extra ones are"
+            yield f"They fit once {fit} deleted, if no other workload uses {'it' if len(enough) == 1 else 'them'}:"
             yield ""
             yield from (shlex.join(commands.delete(self.holder, existing.name)) for existing in enough)
             yield ""

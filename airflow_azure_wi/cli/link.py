@@ -76,8 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     if output_format == "json":
         print(json.dumps(_as_json(holder, deployments, quota, comparison), indent=2))
     else:
-        print(_text(holder, wanted, comparison, output_format), end="")
-        for line in [*_notes(arguments, deployments), *_outlook(arguments, holder, quota, comparison)]:
+        # First the warnings, then what they warn of.
+        for line in _notes(arguments, deployments):
+            _say(line)
+        print(_text(holder, wanted, comparison, output_format), end="", flush=True)
+        for line in _outlook(arguments, holder, quota, comparison):
             _say(line)
     return OK if comparison is None or comparison.is_clean else FAILED
 

@@ -67,14 +67,14 @@ def check_access_token(case: Case, access_token: str) -> tuple[Result, str]:
     lifetime = claims["exp"] - claims["iat"] if _has_numbers(claims, "exp", "iat") else None
     details = [
         # None of them says nothing about access: roles of Azure are not in a token.
-        *([f"application roles: {excerpt(', '.join(map(str, roles)))}"] if isinstance(roles, list) and roles else []),
-        *([f"valid for {format_duration(lifetime)}"] if lifetime is not None else []),
+        *([f"Application roles: {excerpt(', '.join(map(str, roles)))}."] if isinstance(roles, list) and roles else []),
+        *([f"Valid for {format_duration(lifetime)}."] if lifetime is not None else []),
     ]
     who = signed_in_as(access_token)
     if case.development_credential:
         how = f"{DEVELOPMENT_OPTION} = {case.development_credential}"
         who = f"{who} That is a developer ({how}), not the managed identity."
-    found = f"{who} ({'; '.join(details)})" if details else who
+    found = " ".join([who, *details])
     is_asked_for = case.identity is None or client_id.lower() in ("", case.identity.client_id)
     if not is_asked_for and not case.development_credential:
         return Result("access token", Status.WARNING, found, "It is for another client id than was asked for."), who

@@ -7,11 +7,6 @@ from collections.abc import Iterator, Sequence
 from airflow_azure_wi.federation import commands
 from airflow_azure_wi.federation.credentials import Application, FederatedIdentityCredential, Holder
 
-# The parentheses let a shell read everything before it runs anything, and keep a failure from closing the terminal
-# that the lines are pasted into.
-_BEGIN = "(\nset -e\n"
-_END = ")\n"
-
 
 def render(holder: Holder, credentials: Sequence[FederatedIdentityCredential]) -> str:
     """Return the commands, one after the other: Azure refuses writes to one identity that overlap (HTTP 409).
@@ -23,14 +18,14 @@ def render(holder: Holder, credentials: Sequence[FederatedIdentityCredential]) -
 
 def _parts(holder: Holder, credentials: Sequence[FederatedIdentityCredential]) -> Iterator[str]:
     count = "1 workload" if len(credentials) == 1 else f"{len(credentials)} workloads"
-    yield f"# Links {count} to the {holder.title}. Running it again changes nothing.\n{_BEGIN}"
+    yield f"# Links {count} to the {holder.title}. Running it again changes nothing.\n{commands.BEGIN}"
     if isinstance(holder, Application):
         yield from _for_application(holder, credentials)
     else:
         for credential in credentials:
             yield commands.wrapped([*commands.create(holder, credential), "--output", "none"])
         yield commands.wrapped(commands.show(holder, "--output", "json"))
-    yield _END
+    yield commands.END
 
 
 def _for_application(application: Application, credentials: Sequence[FederatedIdentityCredential]) -> Iterator[str]:

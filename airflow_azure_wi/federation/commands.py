@@ -16,6 +16,10 @@ _IDENTITY = ("az", "identity", "federated-credential")
 _APPLICATION = ("az", "ad", "app", "federated-credential")
 _OPTION = re.compile(r"--[a-z][a-z-]+")
 
+# The parentheses let a shell read everything before it runs anything, and keep a failure from closing the terminal
+# that the lines are pasted into.
+BEGIN = "(\nset -e\n"
+END = ")\n"
 
 _WIDTH = 100
 
@@ -99,14 +103,6 @@ def delete(holder: Holder, name: str) -> list[str]:
     if isinstance(holder, Application):
         return [*_APPLICATION, "delete", "--id", holder.client_id, *option("--federated-credential-id", name)]
     return [*_IDENTITY, "delete", "--yes", *option("--name", name), *_on(holder)]
-
-
-def create_for_application(client_id: str, credential: FederatedIdentityCredential) -> str:
-    """Return a command for bash that creates a credential on an application.
-
-    :param client_id: a GUID.
-    """
-    return shlex.join(create(Application(client_id), credential))
 
 
 def _parameters(credential: FederatedIdentityCredential) -> str:

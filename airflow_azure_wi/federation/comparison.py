@@ -51,6 +51,13 @@ class Wrong:
     replacement: FederatedIdentityCredential
     because: str
 
+    @property
+    def differs_in_case_only(self) -> bool:
+        """Whether Entra refuses it with AADSTS7002138."""
+        found, wanted = self.existing, self.wanted
+        pairs = ((found.issuer, wanted.issuer), (found.subject, wanted.subject))
+        return any(a != b for a, b in pairs) and all(a.lower() == b.lower() for a, b in pairs)
+
 
 @dataclass(frozen=True)
 class Comparison:

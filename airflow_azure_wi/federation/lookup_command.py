@@ -7,6 +7,7 @@ Azure CLI of Windows ends its lines with ``\\r``, also in Git Bash and WSL.
 import shlex
 from collections.abc import Sequence
 
+from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.federation.commands import option
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, IdentityResource
 
@@ -17,6 +18,7 @@ if [ -n "$FOUND" ]; then
 else
     echo "No managed identity has the client id {client_id} in {where}." >&2
     echo "{hint}" >&2
+    echo {application} >&2
 fi"""
 
 _ACTIVE = "subscription $(az account show --query name --output tsv | tr -d '\\r')"
@@ -68,7 +70,20 @@ def link(
         client_id=client_id,
         where=f"subscription {subscription}" if subscription else _ACTIVE,
         hint=_CORRECT if subscription else _SWITCH,
+        application=shlex.quote(f"If it is an application: {_link_application(client_id, credential)}"),
     )
+
+
+def _link_application(client_id: str, credential: FederatedIdentityCredential) -> str:
+    """Return the command that links an application, which no list of managed identities has."""
+    is_usual = credential.audience == PUBLIC.token_exchange_audience
+    named = [
+        *option("--application", client_id),
+        *option("--issuer", credential.issuer),
+        *option("--subject", credential.subject),
+        *([] if is_usual else option("--audience", credential.audience)),
+    ]
+    return f"{shlex.join(['airflow-azure-wi', 'link', *named])} | sh"
 
 
 def _create(credential: FederatedIdentityCredential, where: str, *, may_exist: bool) -> str:

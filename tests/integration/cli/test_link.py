@@ -1,6 +1,7 @@
 import json
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,12 @@ def test_the_default_service_account_is_linked_with_a_warning(run: Run) -> None:
     outcome = run("link", *WHERE, "--issuer", ISSUER, "--service-account", "data:default")
     assert "system:serviceaccount:data:default" in outcome.out
     assert "Warning: 'default' is the service account of every pod" in outcome.err
+    command = [sys.executable, "-m", "airflow_azure_wi", "link", *WHERE]
+    command += ["--issuer", ISSUER, "--service-account", "data:default"]
+    shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
+    assert shown.index("Warning: ") < shown.index("az identity federated-credential create")
+    # As a terminal shows it, line by line: the warning comes first, and the count last.
+    assert shown.index("az identity show") < shown.index("1 of 20 ")
 
 
 def test_the_path_of_the_openid_configuration_is_cut_off(run: Run) -> None:

@@ -134,6 +134,22 @@ def test_a_difference_of_letter_case_alone_is_named(run: Run, az: FakeAz, tmp_pa
     (file := tmp_path / "list.json").write_text(json.dumps(az.credentials))
     outcome = run("link", *WHERE, "--issuer", ISSUER, "--service-account", "ns:one", "--check", str(file))
     assert "only the letter case differs, which Entra refuses with AADSTS7002138" in outcome.out
+    # People report that editing it did not help.
+    subprocess.run(["sh"], input=outcome.out, text=True, env=az.environment(), check=True)
+    assert [call[:3] for call in az.calls] == [
+        ["identity", "federated-credential", "delete"],
+        ["identity", "federated-credential", "create"],
+    ]
+    assert [(each["name"], each["subject"]) for each in az.credentials] == [("case", subject("one"))]
+
+
+def test_pasted_into_a_terminal_a_failure_does_not_close_it(run: Run, listed: Path, az: FakeAz) -> None:
+    other = ("link", "--identity-name", "other", *WHERE[2:])
+    script = run(*other, *ACCOUNTS, "--check", str(listed)).out
+    done = subprocess.run(
+        ["sh"], input=f"{script}\necho still here", text=True, env=az.environment(), stdout=subprocess.PIPE, check=True
+    )
+    assert (done.stdout, len(az.calls)) == ("still here\n", 1)
 
 
 def test_too_many_still_says_what_differs_and_what_to_delete(run: Run, az: FakeAz, tmp_path: Path) -> None:
@@ -144,7 +160,8 @@ def test_too_many_still_says_what_differs_and_what_to_delete(run: Run, az: FakeA
     (file := tmp_path / "list.json").write_text(json.dumps(az.credentials))
     outcome = run("link", *WHERE, *ACCOUNTS, "--check", str(file))
     assert (outcome.code, outcome.out) == (3, "")
-    assert "They fit once 1 extra ones are deleted" in outcome.err
+    assert "They fit once 1 extra one is deleted, if no other workload uses it:" in outcome.err
+    assert "Or give them an identity of their own, with a connection and role assignments:" in outcome.err
     assert "\naz identity federated-credential delete --yes --name other-0 " in outcome.err
     assert f"# missing: {subject('two')}" in outcome.err
     assert "# extra, unless others use it: other-18" in outcome.err

@@ -55,6 +55,7 @@ def test_a_usage_error_has_its_own_exit_code(run: Run) -> None:
     assert run("link").code == 2
     assert run("unknown").code == 2
     assert run().code == 2
+    assert "\nairflow-azure-wi link: error: argument --cloud: " in run("link", "--cloud", "nowhere").err
 
 
 def test_a_reader_that_has_enough_is_no_error() -> None:

@@ -18,9 +18,9 @@ def test_what_an_access_token_says() -> None:
     result, who = check_access_token(CASE, token(roles=["Reader.All", "Writer"]))
     assert result.status is Status.OK
     assert who == f"Signed in as {CLIENT} (object id {OBJECT}) in tenant {TENANT}."
-    assert result.found == f"{who} (application roles: Reader.All, Writer; valid for 60 min)"
+    assert result.found == f"{who} Application roles: Reader.All, Writer. Valid for 60 min."
     # People take "none" for the cause of a 403.
-    assert check_access_token(CASE, token())[0].found == f"{who} (valid for 60 min)"
+    assert check_access_token(CASE, token())[0].found == f"{who} Valid for 60 min."
 
 
 def test_claims_cannot_write_to_the_terminal() -> None:

@@ -66,6 +66,10 @@ def test_an_identity_that_is_not_found_is_said_with_the_subscription(az: FakeAz)
     done = run(lookup_command.link(CREDENTIAL, client_id=CLIENT, subscription_id=ELSEWHERE), az)
     assert f"No managed identity has the client id {CLIENT} in subscription {ELSEWHERE}.\n" in done.stderr
     assert "--subscription" in done.stderr
+    assert done.stderr.endswith(
+        f"If it is an application: airflow-azure-wi link --application {CLIENT} --issuer https://oidc.example.com/ "
+        f"--subject {SUBJECT} | sh\n"
+    )
     assert az.credentials == []
 
 
