@@ -93,7 +93,7 @@ async def aget_connection(hook: Any, conn_id: str) -> Any:
         return await hook.aget_connection(conn_id)
     from asgiref.sync import sync_to_async
 
-    # aget_connection of Airflow 3.1 and 3.2 masks what it read with a call that blocks the loop: for ever, if another
+    # aget_connection of Airflow 3.1 and 3.2 masks what it read with a call that blocks the loop: forever, if another
     # coroutine of the task is waiting for the supervisor. That of 3.1 finds no stored connection in a task, either.
     return await sync_to_async(hook.get_connection)(conn_id)
 

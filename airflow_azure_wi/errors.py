@@ -62,9 +62,9 @@ class FederatedTokenError(WorkloadIdentityError):
 class TokenExchangeError(WorkloadIdentityError):
     """Microsoft Entra ID gave no access token for the federated token.
 
-    On purpose it is no ``azure.core.exceptions.AzureError``: clients of Azure Storage retry every one of those, failed
-    sign-ins included, and keep a task that cannot succeed waiting for more than a minute. What may pass is retried
-    where the exchange is made.
+    On purpose it is not an ``azure.core.exceptions.AzureError``: clients of Azure Storage retry every one of those,
+    failed sign-ins included, and keep a task that cannot succeed waiting for more than a minute. Temporary failures are
+    retried where the exchange is made.
 
     :ivar connection: who asked: the connections, with client id and tenant.
     :ivar scope: what the access token was to be for.

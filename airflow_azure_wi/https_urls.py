@@ -6,12 +6,12 @@ from urllib.parse import SplitResult, urlsplit
 def split_https_url(text: str) -> SplitResult | None:
     """Return the parts of an https URL of a host; None for anything else.
 
-    A user or password in it, a port that is no number and white space make it something else. Whether a path, a
+    A user or password in it, a port that is not a number and white space make it something else. Whether a path, a
     query or a fragment may follow the host is for the caller to say.
     """
     try:
         parts = urlsplit(text)
-        parts.port  # noqa: B018 - raises ValueError where it is no number
+        parts.port  # noqa: B018 - raises ValueError where it is not a number
     except ValueError:
         return None
     is_plain = bool(parts.hostname) and "@" not in parts.netloc and not any(map(str.isspace, text))

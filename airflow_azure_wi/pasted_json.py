@@ -11,7 +11,7 @@ _START = re.compile(r"^[ \t]*(?=\{\s*[\"}]|\[\s*[{\]])", re.MULTILINE)
 def decoded(data: bytes) -> str:
     """Return a text that may have a byte order mark, be UTF-16 (as PowerShell's ``>`` writes it) or have ``\\r\\n``.
 
-    :raises ValueError: if it is no text.
+    :raises ValueError: if it is not text.
     """
     text = data.decode(json.detect_encoding(data))
     return text.removeprefix("\ufeff").replace("\r\n", "\n")

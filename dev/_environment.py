@@ -93,7 +93,7 @@ def stock_environment(target: Target, python: Path) -> Environment:
 
 
 def bare_environment(name: str, target: Target, python: Path, packages: tuple[str, ...]) -> Environment:
-    """`.venvs/<name>`, made anew with some packages at their pinned versions, and not this one."""
+    """`.venvs/<name>`, recreated with some packages at their pinned versions, and not this one."""
     environment = Environment(_VENVS / name, python, target)
     with _lock():
         uv("venv", "--clear", "--quiet", "--python", python, environment.path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from _airflows import Version
 
 SUPPORTED: tuple[Version, ...] = ((3, 10), (3, 11), (3, 12), (3, 13))
-# The interpreter behind this one, should it belong to an environment that is about to be made anew.
+# The interpreter behind this one, should it belong to an environment that is about to be recreated.
 _THIS = Path(getattr(sys, "_base_executable", sys.executable))
 _TELL_VERSION = "import sys; print(*sys.version_info[:2])"
 
@@ -45,7 +45,7 @@ def _candidates(version: Version) -> Iterator[Path]:
     name = f"python{_text(version)}"
     if on_path := shutil.which(name):
         yield Path(on_path)
-    # pyenv's versions that are not active are no use on PATH: their shims answer "command not found".
+    # pyenv's versions that are not active are of no use on PATH: their shims answer "command not found".
     for root in _pyenv_roots():
         yield from sorted(root.glob(f"versions/{_text(version)}.*/bin/{name}"), reverse=True)
 

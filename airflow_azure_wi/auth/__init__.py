@@ -50,7 +50,7 @@ def async_credential_for(
 
 
 def exchange_now(identity: WorkloadIdentity, deployment: Deployment, scope: str, *, used_by: str) -> "AccessTokenInfo":
-    """Exchange the federated token anew, whatever tokens this process holds: to know whether it works now.
+    """Exchange the federated token again, whatever tokens this process holds: to know whether it works now.
 
     Where a developer signs in instead of a workload, this does too.
 

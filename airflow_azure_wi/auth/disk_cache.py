@@ -159,7 +159,7 @@ class Turn:
         self.failure = failure
 
     def failed(self, text: str) -> None:
-        """Tell those who wait now that the exchange failed; whoever asks later tries anew.
+        """Tell those who wait now that the exchange failed; whoever asks later tries again.
 
         :param text: an error message of this package.
         """

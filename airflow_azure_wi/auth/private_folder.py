@@ -188,11 +188,11 @@ def _make_private(folder: int) -> None:
     if could_write and os.listdir(folder):
         raise _refused(
             f"others may write to it (mode {stat.S_IMODE(found.st_mode):04o}) and it is not empty; remove it, and it "
-            "is made anew"
+            "is created again"
         )
     os.fchmod(folder, 0o700)
     if could_write and os.listdir(folder):
-        raise _refused("others have just written to it; remove it, and it is made anew")
+        raise _refused("others have just written to it; remove it, and it is created again")
 
 
 def _check(name: str, found: os.stat_result) -> None:

@@ -116,7 +116,7 @@ class _Pending(Generic[T]):
         self._is_started = True
 
     def _run_in_thread(self) -> None:
-        # What is no Exception ends this thread, and says nothing to anybody.
+        # What is not an Exception ends this thread silently.
         with suppress(BaseException):
             self._run_once()
 
@@ -285,7 +285,7 @@ def is_renewal_due(token: Token, now: float) -> bool:
 
     :param now: the time, in seconds since the epoch (UTC).
     """
-    """Return whether a token, valid as it may be, should be exchanged anew."""
+    """Return whether a token, valid as it may be, should be exchanged again."""
     if token.refresh_on is not None and now >= token.refresh_on:
         return True
     return token.expires_on - now <= RENEW_BEFORE_EXPIRY_SECONDS

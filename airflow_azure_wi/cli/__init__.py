@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
 def _commands() -> str:
     width = max(len(command.name) for command in COMMANDS)
     lines = [f"  {command.name:<{width}}  {command.help}\n" for command in COMMANDS]
-    return f"commands (each has a --help of its own):\n{''.join(lines)}\n"
+    return f"commands (each has its own --help):\n{''.join(lines)}\n"
 
 
 def _complain(error: WorkloadIdentityError, *, as_json: bool) -> None:

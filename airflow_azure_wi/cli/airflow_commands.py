@@ -32,7 +32,7 @@ def get_cli_commands() -> "list[CLICommand]":
         )
         for command in cli.COMMANDS
     ]
-    return [GroupCommand(name=_GROUP, help="Link workloads to an identity of Azure", subcommands=subcommands)]
+    return [GroupCommand(name=_GROUP, help="Link workloads to an Azure identity", subcommands=subcommands)]
 
 
 def _function(command: Command) -> Callable[[argparse.Namespace], None]:

@@ -19,8 +19,8 @@ OVER_LIMIT = 3
 EXIT_CODES = """\
 exit codes:
   0  success
-  1  a check failed, or what is there differs from what should be
-  2  the arguments or what was read cannot be used
+  1  a check failed, or something differs from what was expected
+  2  the arguments or the input cannot be used
   3  more federated identity credentials than one identity can hold
 """
 
@@ -75,7 +75,7 @@ def cloud(name: str) -> Cloud:
     """Return the cloud that an argument names, for argparse."""
     if named := cloud_named(name):
         return named
-    raise argparse.ArgumentTypeError(f"{quoted(name)} is no Azure cloud, expected one of {names_of_clouds()}")
+    raise argparse.ArgumentTypeError(f"{quoted(name)} is not an Azure cloud, expected one of {names_of_clouds()}")
 
 
 JSON = Argument("--json", action="store_true", help="print JSON, for programs")

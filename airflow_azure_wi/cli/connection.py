@@ -13,7 +13,7 @@ _DEFAULT_ID = "azure_workload_identity_default"
 
 _DESCRIPTION = """\
 Makes an Airflow connection from the JSON that `az identity create` or `az
-identity show` prints. Nothing in it is secret: it names ids.
+identity show` prints. It holds ids and no secret.
 """
 
 _EXAMPLES = """\

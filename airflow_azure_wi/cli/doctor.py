@@ -1,4 +1,4 @@
-"""``doctor``: examine why a workload can or cannot sign in."""
+"""``doctor``: check why a workload can or cannot sign in."""
 
 import argparse
 import contextlib
@@ -94,7 +94,7 @@ def _case(arguments: argparse.Namespace, resource: IdentityResource | None) -> "
 
 COMMAND = Command(
     name="doctor",
-    help="examine why a workload can or cannot sign in",
+    help="check why a workload can or cannot sign in",
     description=_DESCRIPTION,
     usage="[CONN_ID] [OPTION ...]",
     examples=_EXAMPLES,

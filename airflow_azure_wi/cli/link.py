@@ -277,8 +277,8 @@ COMMAND = Command(
             action="append",
             default=[],
             metavar="FILE",
-            help="your values of the chart (- for standard input), which decide the names of its service accounts; one "
-            "for all releases, or one for each in order",
+            help="your values of the chart (- for standard input), from which the names of its service accounts "
+            "follow; one for all releases, or one for each in order",
         ),
         _deployment(
             "--service-account",
@@ -310,7 +310,7 @@ COMMAND = Command(
             default=PUBLIC,
             help=f"decides the audience: {names_of_clouds()} ({PUBLIC.name} unless given)",
         ),
-        Argument("--audience", help="the audience, where tokens are projected with another than the cloud's"),
+        Argument("--audience", help="the audience of the projected tokens, if it is not the cloud's"),
         Argument("--format", choices=_FORMATS, help="what to print (az unless given)"),
         Argument(
             "--check",

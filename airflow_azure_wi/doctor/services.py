@@ -27,7 +27,7 @@ class Role:
     :param role: a built-in role that reads and writes data:
         https://learn.microsoft.com/azure/role-based-access-control/built-in-roles.
     :param placeholder: what stands for the resource in the command, where its name is not known.
-    :param lookup: the Azure CLI's command that prints the resource's id, but for its name.
+    :param lookup: the Azure CLI's command that prints the resource's id, without its name.
     """
 
     service: str

@@ -27,7 +27,7 @@ _MAY_EXIST = frozenset({"AADSTS70021", _NO_MATCH_FOR_AUDIENCE})
 def check_exchange(
     case: Case, token: FederatedToken | None, scope: str, *, name: str = "token exchange"
 ) -> tuple[Result, "AccessTokenInfo | None"]:
-    """Exchange the federated token for an access token, always anew; or let the developer sign in, where that is so."""
+    """Exchange the federated token for a new access token; or let the developer sign in, if so configured."""
     from airflow_azure_wi.auth import exchange_now
 
     if case.identity is None:

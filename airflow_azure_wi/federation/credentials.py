@@ -169,5 +169,5 @@ def _is_plain(value: str) -> bool:
 
 def _problem_of_issuer(issuer: str) -> str | None:
     if not _is_plain(issuer) or re.search(r"['\"\\<>`]", issuer):
-        return "it is no https URL"
+        return "it is not an https URL"
     return problem_of_issuer(issuer)

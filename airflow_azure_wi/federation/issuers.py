@@ -24,7 +24,7 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 
 
 def issuer_of(url: str) -> str:
-    """Return the issuer of an OpenID configuration's address; what is no such address is returned as it is.
+    """Return the issuer of an OpenID configuration's address; any other address is returned unchanged.
 
     The address does not tell whether the issuer ends with a slash. That of AKS does:
     https://learn.microsoft.com/azure/aks/use-oidc-issuer.
@@ -45,9 +45,9 @@ def problem_of_issuer(issuer: str) -> str | None:
         return f"it is http, and {_HOW} by https only"
     parts = split_https_url(issuer)
     if parts is None or not parts.hostname:
-        return "it is no https URL"
+        return "it is not an https URL"
     if parts.query or parts.fragment:
-        return "it is no issuer: an issuer has no query and no fragment"
+        return "it is not an issuer: an issuer has no query and no fragment"
     return _problem_of_host(parts.hostname.rstrip("."))
 
 
@@ -57,8 +57,8 @@ def _problem_of_host(host: str) -> str | None:
     if host == "localhost" or host.endswith(_PRIVATE_SUFFIXES):
         return f"its host is known only inside of a cluster or a network: {_HOW}"
     if "." not in host:
-        return f"its host is a single label, which is no name of the internet: {_HOW}"
-    return None if all(map(_LABEL.fullmatch, host.split("."))) else "its host is no name that DNS can have"
+        return f"its host is a single label, which is not a name on the internet: {_HOW}"
+    return None if all(map(_LABEL.fullmatch, host.split("."))) else "its host is not a valid DNS name"
 
 
 def _is_address(host: str) -> bool:

@@ -108,7 +108,7 @@ def render(
 
 def quoted(value: str | None) -> str:
     """Return a quoted template of HCL that means exactly the value."""
-    # JSON's escapes are HCL's too, but for pairs of surrogates, which ensure_ascii would write. Only the two template
+    # JSON's escapes are HCL's too, except pairs of surrogates, which ensure_ascii would write. Only the two template
     # markers mean something in HCL that they do not in JSON.
     return json.dumps(value or "", ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
 

@@ -25,7 +25,7 @@ class Workloads:
 
     :param title: the deployment, in messages.
     :param subjects: the subjects of its federated tokens.
-    :param given_as: the arguments that name this deployment on the command line, but for the issuer.
+    :param given_as: the arguments that name this deployment on the command line, except the issuer.
     :param names: what the credential of a subject is called, where the platform has a name for it.
     :param notes: what a user should know of how the subjects were found, a line each.
     """

@@ -104,7 +104,7 @@ class IssuerKeys:
             self._own[issuer] = _by_id(key_set)
 
     def find(self, issuer: str, key_id: str) -> jwt.PyJWK | None:
-        """Return an issuer's key, fetching its keys anew if it is not among those known.
+        """Return an issuer's key, fetching its keys again if it is not among those known.
 
         :raises OSError, ValueError, KeyError, jwt.PyJWTError: if the issuer publishes no keys as it should.
         """

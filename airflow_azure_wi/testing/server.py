@@ -57,7 +57,7 @@ class HttpsServer:
             ssl_keyfile=certificate.key_file,
             server_header=False,
             log_config=None,
-            # That a client is still connected at the end is no error to show in the output of a user's tests.
+            # That a client is still connected at the end is not an error to show in the output of a user's tests.
             log_level="critical",
             access_log=False,
             timeout_graceful_shutdown=1,

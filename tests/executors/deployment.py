@@ -23,7 +23,7 @@ DAGS = Path(__file__).parent / "dags"
 # More than two tasks at once, so that they contend; not many more, for the machine may have two cores.
 AT_ONCE = 8
 RUN_SECONDS = 900
-# What each task would import anew after its fork. No credential is built by it.
+# What each task would import again after its fork. No credential is built by it.
 PRELOAD = """
 import airflow.sdk.execution_time.task_runner
 import azure.identity

@@ -103,7 +103,7 @@ def test_a_token_that_could_not_be_masked_is_masked_later(hook: Any, monkeypatch
 
 
 def test_what_is_remembered_of_masked_tokens_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Airflow's own masker keeps each for ever.
+    # Airflow's own masker keeps each forever.
     monkeypatch.setattr(airflow_compat, "mask_secret", lambda token: None)
     tracemalloc.start()
     try:

@@ -176,7 +176,7 @@ class TestTurns:
             in_process(lambda: enter(disk, VAULT, seconds=30))
             assert time.monotonic() - begun < 10
 
-    def test_whoever_waits_gets_the_failure_and_a_later_one_tries_anew(self, disk: DiskCache) -> None:
+    def test_whoever_waits_gets_the_failure_and_a_later_one_tries_again(self, disk: DiskCache) -> None:
         """Twelve tasks in an outage end in the time of one exchange."""
 
         def task() -> str:

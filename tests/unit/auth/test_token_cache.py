@@ -150,7 +150,7 @@ def test_a_claims_challenge_replaces_the_token_it_challenges() -> None:
     assert tokens.get(STORAGE) is challenged
 
 
-def test_everyone_who_waits_gets_the_error_and_the_next_one_tries_anew() -> None:
+def test_everyone_who_waits_gets_the_error_and_the_next_one_tries_again() -> None:
     exchange = FakeExchange(failures=[RuntimeError("refused")])
     tokens = TokenCache(exchange)
     got = in_threads(20, lambda: tokens.get(STORAGE))
@@ -259,7 +259,7 @@ def test_the_handler_of_a_signal_gets_the_token_that_it_interrupted_the_wait_for
     assert len(exchange.requests) == 1
 
 
-def test_signals_at_any_point_make_nobody_wait_for_ever() -> None:
+def test_signals_at_any_point_make_nobody_wait_forever() -> None:
     exchange = FakeExchange(seconds=0)
     requests = [TokenRequest((str(number),)) for number in range(400)]
     tokens = TokenCache(exchange)

@@ -23,9 +23,9 @@ def test_an_issuer_that_entra_can_reach(issuer: str) -> None:
     ("issuer", "reason"),
     [
         ("http://oidc.example.com", "it is http"),
-        ("oidc.example.com", "no https URL"),
-        ("https://", "no https URL"),
-        ("https://user@oidc.example.com", "no https URL"),
+        ("oidc.example.com", "not an https URL"),
+        ("https://", "not an https URL"),
+        ("https://user@oidc.example.com", "not an https URL"),
         ("https://oidc.example.com/?x=1", "no query"),
         ("https://10.0.0.1/", "an IP address"),
         ("https://10.0.0.1:6443", "an IP address"),
@@ -41,7 +41,7 @@ def test_an_issuer_that_entra_can_reach(issuer: str) -> None:
         ("https://localhost:8443", "only inside of a cluster"),
         ("https://api.localhost", "only inside of a cluster"),
         ("https://api.internal", "only inside of a cluster"),
-        ("https://a..example.com", "no name that DNS"),
+        ("https://a..example.com", "not a valid DNS name"),
     ],
 )
 def test_an_issuer_that_entra_cannot_reach(issuer: str, reason: str) -> None:
