@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -79,9 +80,10 @@ class _Failure:
     def seconds_to_wait(self, pause: float) -> float:
         """Return how long to wait before another attempt: what the server says, or else a pause."""
         try:
-            return max(float(self.retry_after or pause), 0.0)
+            asked = float(self.retry_after or pause)
         except ValueError:
             return pause
+        return pause if math.isnan(asked) else max(asked, 0.0)
 
 
 class TokenExchange:

@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 from azure.keyvault.secrets import SecretClient
 from azure.storage.blob import BlobServiceClient
+from requests.adapters import HTTPAdapter
 from starlette.responses import StreamingResponse
 
 from airflow_azure_wi.auth import credential_for
 from airflow_azure_wi.auth import exchange as _exchange
+from airflow_azure_wi.auth import transport as _transport
 from airflow_azure_wi.auth.credential import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.entra_errors import EXPLANATIONS
@@ -125,6 +127,18 @@ def test_throttling_for_long_is_an_error_now(credential: SharedCredential, azure
     assert "3600 s" in message
 
 
+@pytest.mark.parametrize("odd", ["nan", "-1", "-inf", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", ""])
+def test_what_is_no_time_to_wait_is_not_waited_for(credential: SharedCredential, azure: OfflineAzure, odd: str) -> None:
+    azure.entra.fail_next(Status(429, headers={"Retry-After": odd}))
+    assert credential.get_token(STORAGE).token
+    assert outcomes(azure) == ["HTTP 429", None]
+
+
+def test_throttling_without_an_end_is_an_error_now(credential: SharedCredential, azure: OfflineAzure) -> None:
+    azure.entra.fail_next(Status(429, headers={"Retry-After": "inf"}))
+    assert "HTTP 429" in refusal_of(credential)
+
+
 def test_a_failure_of_entra_is_tried_again(credential: SharedCredential, azure: OfflineAzure) -> None:
     azure.entra.fail_next(Status(500, b"<html>oops"), Status(503))
     assert credential.get_token(STORAGE).token
@@ -202,6 +216,24 @@ def test_an_authority_with_a_certificate_that_is_not_trusted(
     message = refusal_of(credential_for(who, Deployment.of(os.environ), used_by=USER))
     assert "certificate verify failed" in message.lower().replace("_", " ")
     assert workload.entra.exchanges == [], "the federated token was not sent"
+
+
+def test_the_certificate_authorities_of_requests_are_trusted_whichever_release_it_is(
+    workload: OfflineAzure, who: WorkloadIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_now = HTTPAdapter.cert_verify
+
+    def as_in_2_32_4(adapter: HTTPAdapter, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
+        """Name no file, where a context of requests' own has loaded it."""
+        as_now(adapter, conn, url, verify, cert)
+        if verify is True:
+            conn.ca_certs = None
+
+    monkeypatch.setattr(_transport, "DEFAULT_CA_BUNDLE_PATH", os.environ["REQUESTS_CA_BUNDLE"])
+    monkeypatch.setattr(HTTPAdapter, "cert_verify", as_in_2_32_4)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    monkeypatch.delenv("CURL_CA_BUNDLE")
+    assert credential_for(who, Deployment.of(os.environ), used_by=USER).get_token(STORAGE).token
 
 
 @pytest.mark.parametrize(
