@@ -2,6 +2,12 @@
 
 from urllib.parse import SplitResult, urlsplit
 
+# Instead of what requests says, which is a part of the password where there is a slash in it.
+PROXY_CANNOT_BE_PARSED = (
+    "the URL of the proxy in HTTPS_PROXY cannot be parsed: expected http://USER:PASSWORD@HOST:PORT, with each of "
+    "/ ? # @ : % in user and password percent-encoded"
+)
+
 
 def split_https_url(text: str) -> SplitResult | None:
     """Return the parts of an https URL of a host; None for anything else.

@@ -21,11 +21,14 @@ _TOKEN_START = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.(?:\s{1,2}[A-Za-z0-9_-]{16,
 _THREE_PARTS = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]{8,}){2}")
 # Opaque tokens, and the keys of storage accounts.
 _LONG_BASE64 = re.compile(r"[A-Za-z0-9_+=-]{80,}|[A-Za-z0-9+/]{86}==")
-_BEARER = re.compile(r"(?i)\b(bearer\s+)\S+")
-_USER_IN_URL = re.compile(r"(://)[^/?#\s]*@")
+# What is not shown is left alone, so that a text may go through this more than once.
+_BEARER = re.compile(r"(?i)\b(bearer\s+)(?!\[not shown\])\S+")
+# In a password there may be, against the rules for URLs, what ends a host; digits behind the colon are a port.
+_USER_IN_URL = re.compile(r"(://)(?:[^/?#\s]*|[^/?#\s:]*:(?!\d*[/?#])[^\s@]{0,200})@")
 _NAMED_SECRET = re.compile(
     r"(?i)((?:access_?token|refresh_?token|id_?token|client_?assertion|assertion|client_?secret|secret|password|pwd"
-    r"|account_?key|shared_?access_?key|sas_?token|sig)[\"']?\s*[:=]\s*)(\"[^\"]*\"?|'[^']*'?|[^\s,;&}]+)"
+    r"|account_?key|shared_?access_?key|sas_?token|sig)[\"']?\s*[:=]\s*)"
+    r"(?!\[not shown\])(\"[^\"]*\"?|'[^']*'?|[^\s,;&}]+)"
 )
 
 

@@ -3,12 +3,12 @@
 Importing this package imports nothing of Azure; building the first credential does.
 """
 
-import importlib
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_azure_wi.auth.token_cache import TokenCache, TokenRequest, in_a_thread
+from airflow_azure_wi.auth.importing import imported
+from airflow_azure_wi.auth.token_cache import TokenCache, TokenRequest
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 
@@ -72,7 +72,7 @@ class _Shared:
         """Return one of the two credentials, built when it is first asked for."""
         built = self._built.get(name)
         if built is None:
-            kind = getattr(_imported(f"{__name__}.{module}"), name)
+            kind = getattr(imported(f"{__name__}.{module}"), name)
             built = self._built.setdefault(name, kind(*self._who_and_where, self._tokens()))
         return built
 
@@ -113,25 +113,10 @@ def _forget_unused() -> None:
 def _exchange_of(
     identity: WorkloadIdentity, deployment: Deployment, users: Collection[str]
 ) -> "Exchange[AccessTokenInfo]":
-    exchange: Exchange[AccessTokenInfo] = _imported(f"{__name__}.exchange").TokenExchange(identity, deployment, users)
+    exchange: Exchange[AccessTokenInfo] = imported(f"{__name__}.exchange").TokenExchange(identity, deployment, users)
     if deployment.development_credential is None:
         return exchange
-    developer: Exchange[AccessTokenInfo] = _imported(f"{__name__}.developer").DeveloperSignIn(
+    developer: Exchange[AccessTokenInfo] = imported(f"{__name__}.developer").DeveloperSignIn(
         identity, deployment, users, otherwise=exchange
     )
     return developer
-
-
-_imported_already: dict[str, Any] = {}
-
-
-def _imported(name: str) -> Any:
-    """Import a module in a thread of its own.
-
-    So that the handler of a signal can do the same, and wait for it: in the thread that it interrupted, it would find
-    a module of which only a part is there.
-    """
-    module = _imported_already.get(name)
-    if module is None:
-        module = _imported_already[name] = in_a_thread(lambda: importlib.import_module(name))
-    return module

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import requests
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 from azure.identity import ClientAssertionCredential, WorkloadIdentityCredential
@@ -25,8 +26,9 @@ from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, Wor
 from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.federation import lookup_command
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
+from airflow_azure_wi.https_urls import PROXY_CANNOT_BE_PARSED
 from airflow_azure_wi.identity import WorkloadIdentity
-from airflow_azure_wi.redaction import excerpt, quoted
+from airflow_azure_wi.redaction import escaped, excerpt, quoted
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
@@ -50,6 +52,8 @@ LONGEST_TURN_SECONDS = 30.0
 
 _TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _OUTSIDE_ITS_TIME_RANGE = "AADSTS700024"
+# Of an error, what is the same for each process; the last one is all there is where the token file is no good.
+_SHARED_FIELDS = ("cause", "next_step", "command", "code", "claims", "answer", "token_file")
 _LONGEST_LIFETIME_SECONDS = 10 * 365 * 86400
 
 
@@ -219,7 +223,7 @@ class TokenExchange:
             with until(deadline), _quietly():
                 token = credential.get_token_info(*request.scopes, options=options)
         except (ServiceRequestError, ServiceResponseError) as error:
-            return _Failure(excerpt(error.message), is_reached=False)
+            return _Failure(_why_not_reached(error), is_reached=False)
         except AzureError as error:
             return _refusal(error, answers)
         except Exception as error:  # noqa: BLE001 - whatever azure-identity raises for an invalid token response
@@ -280,13 +284,13 @@ class TokenExchange:
 
     def _failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:
         """Return the failure of the process that this one waited for, as its own."""
-        try:
-            fields = json.loads(text)
-        except ValueError:
-            return self._error(request, cause=text, next_step="let the task be retried.")
+        fields = _shared_fields(text)
         if "token_file" in fields:
             return FederatedTokenError(f"{self._who()}: {fields['token_file']}")
-        return self._error(request, **{name: fields[name] for name in fields if name not in ("connection", "scope")})
+        if "cause" in fields and "next_step" in fields:
+            return self._error(request, **fields)
+        cause = f"another process of this machine, which made the exchange, failed: {excerpt(text)}"
+        return self._error(request, cause=cause, next_step="let the task be retried.")
 
     def _error(self, request: TokenRequest, **fields: Any) -> TokenExchangeError:
         return TokenExchangeError(connection=self._who(), scope=excerpt(" ".join(request.scopes)), **fields)
@@ -319,6 +323,20 @@ def _as_text(error: TokenExchangeError | FederatedTokenError) -> str:
     if isinstance(error, TokenExchangeError):
         return json.dumps(error.fields())
     return json.dumps({"token_file": str(error).partition(": ")[2]})
+
+
+def _shared_fields(text: str) -> dict[str, Any]:
+    """Return what another process of this user wrote of its failure, as far as it makes sense."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    known = found if isinstance(found, dict) else {}
+    return {
+        name: "\n".join(map(escaped, known[name].split("\n")))
+        for name in _SHARED_FIELDS
+        if isinstance(known.get(name), str)
+    }
 
 
 def _refusal(error: AzureError, answers: list[str]) -> _Failure:
@@ -361,6 +379,12 @@ def _is_usable(token: AccessTokenInfo) -> bool:
     """Return whether a token response made sense: azure-identity takes anything for a token, and any time."""
     seconds_left = token.expires_on - time.time()
     return bool(isinstance(token.token, str) and token.token and 0 < seconds_left < _LONGEST_LIFETIME_SECONDS)
+
+
+def _why_not_reached(error: AzureError) -> str:
+    # The URL of the authority host was checked when the deployment was read.
+    is_of_proxy = isinstance(error.inner_exception, requests.exceptions.InvalidURL)
+    return PROXY_CANNOT_BE_PARSED if is_of_proxy else excerpt(error.message)
 
 
 def _unreachable(authority: str, attempts: int) -> tuple[str, str]:

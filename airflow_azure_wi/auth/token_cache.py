@@ -125,29 +125,6 @@ class _Pending(Generic[T]):
             self._run(self)
 
 
-R = TypeVar("R")
-
-
-def in_a_thread(function: Callable[[], R]) -> R:
-    """Call a function in a thread of its own and return what it returns; see above for why."""
-    outcome: Future[R] = Future()
-
-    def call() -> None:
-        try:
-            outcome.set_result(function())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it was called
-            outcome.set_exception(error)
-
-    try:
-        _thread.start_new_thread(call, ())
-    except RuntimeError:
-        call()
-    while not outcome.done():
-        with suppress(NotDoneYet):
-            outcome.exception(timeout=_POLL_SECONDS)
-    return outcome.result()
-
-
 class TokenCache(Generic[T]):
     """Hands out access tokens: those it holds at once, others through one exchange for all who ask.
 
@@ -191,8 +168,10 @@ class TokenCache(Generic[T]):
             if (token := self._valid(request)) is not None:
                 return token
             pending, is_new = self._join(request)
-            await _wait_for(pending)
-            self._give_up_if_overdue(request, pending)
+            # More than once where a loop's timers are early.
+            while not pending.outcome.done():
+                await _wait_for(pending)
+                self._give_up_if_overdue(request, pending)
             with suppress(_Abandoned):
                 return self._announced(request, pending.outcome.result(), is_new)
 
@@ -285,7 +264,6 @@ def is_renewal_due(token: Token, now: float) -> bool:
 
     :param now: the time, in seconds since the epoch (UTC).
     """
-    """Return whether a token, valid as it may be, should be exchanged again."""
     if token.refresh_on is not None and now >= token.refresh_on:
         return True
     return token.expires_on - now <= RENEW_BEFORE_EXPIRY_SECONDS

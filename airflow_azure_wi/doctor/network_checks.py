@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
+from airflow_azure_wi.https_urls import PROXY_CANNOT_BE_PARSED
 from airflow_azure_wi.redaction import excerpt
 
 _CONNECT_SECONDS = 5.0
@@ -113,10 +114,12 @@ def check_tls(route: Route) -> tuple[Result, Any]:
             "certificate authority.",
         ), None
     except requests.exceptions.RequestException as error:
+        is_of_proxy = isinstance(error, requests.exceptions.InvalidURL)
+        found = PROXY_CANNOT_BE_PARSED if is_of_proxy else _innermost(error)
         return Result(
             "TLS",
             Status.FAILED,
-            f"{_host(route)} does not answer over HTTPS ({route.summary()}): {_innermost(error)}",
+            f"{_host(route)} does not answer over HTTPS ({route.summary()}): {found}",
             "Check the proxy (HTTPS_PROXY, NO_PROXY) and the firewall.",
         ), None
     return Result("TLS", Status.OK, f"{_host(route)} answers (HTTP {answer.status_code}), {route.summary()}"), answer
@@ -152,8 +155,9 @@ def _host(route: Route) -> str:
 
 
 def _without_credentials(url: str) -> str:
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], path="", query="", fragment="").geturl()
+    # Up to the last one, wherever it is: there may be a slash in a password, against the rules.
+    scheme, _, rest = (url if "://" in url else f"http://{url}").partition("://")
+    return urlsplit(f"{scheme}://{rest.rpartition('@')[2]}")._replace(path="", query="", fragment="").geturl()
 
 
 def _innermost(error: BaseException) -> str:

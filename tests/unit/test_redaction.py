@@ -50,6 +50,8 @@ def test_a_token_is_not_shown_in_whatever_it_is_wrapped(value: str) -> None:
     ("text", "secret"),
     [
         ("https://me:hunter2@proxy.example.com", "hunter2"),
+        ("https://me:hun/ter2@proxy.example.com:8080", "ter2"),
+        ("http://me:hun?ter2@proxy.example.com", "ter2"),
         ("https://acct.blob.core.windows.net/c?sv=1&sig=abc%2Bdef", "abc%2Bdef"),
         ('{"access_token": "opaque-one", "expires_in": 1}', "opaque-one"),
         ("{'refresh_token': '0.AXXX-short'}", "0.AXXX-short"),
@@ -63,6 +65,7 @@ def test_passwords_and_keys_are_cut_out(text: str, secret: str) -> None:
     assert holds_secret(text)
     assert secret not in quoted(text)
     assert secret not in excerpt(text)
+    assert excerpt(excerpt(text)) == excerpt(text), "what was cut out is no secret any more"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,7 @@ def test_passwords_and_keys_are_cut_out(text: str, secret: str) -> None:
         "exchange-mail.contoso-corporation.example.com",
         "https://accountname0.privatelink-blob.core.windows.net/container/path",
         "/var/run/secrets/azure/tokens/azure-identity-token",
+        "https://acct.blob.core.windows.net:443/container/2026@10",
         "/tmp/" + "a" * 200,
         "AADSTS700213: No matching federated identity record found for presented assertion subject 'x'.",
     ],
@@ -115,6 +119,7 @@ def test_the_length_is_bounded_and_so_is_the_time(size: int) -> None:
         "sig: ",
         "://",
         "://a",
+        "://a:b",
         "bearer ",
         "+/",
         "aB1",

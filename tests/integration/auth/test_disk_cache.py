@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from azure.core.credentials import AccessTokenInfo
 
+from airflow_azure_wi.auth.disk_cache import DiskCache
 from airflow_azure_wi.auth.exchange import TokenExchange
 from airflow_azure_wi.auth.token_cache import TokenRequest
 from airflow_azure_wi.deployment import Deployment, Options
@@ -171,6 +172,43 @@ def test_tasks_in_an_outage_fail_together(who: WorkloadIdentity, workload: Offli
     assert len(set(messages)) == 1, "all have the failure of the same exchange"
     assert "could not be reached" in messages[0]
     assert new_process(who, folder)(STORAGE).token
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("null", "another process of this machine, which made the exchange, failed: null"),
+        ("[1]", "failed: [1]"),
+        ('{"cause": 1, "next_step": "x", "surprise": "y"}', "failed: {"),
+        ('{"cause": "it is down", "next_step": "wait.", "surprise": "y", "code": 1}', "It is down\nNext step: wait."),
+        ('{"cause": "\\u001b[31mred", "next_step": "wait."}', "\\x1b[31mred"),
+        ('{"token_file": [1]}', "failed: {"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("[" * 15_000, "failed: [[["),
+    ],
+)
+def test_a_failure_that_nobody_of_us_wrote_is_an_error_all_the_same(
+    workload: OfflineAzure, who: WorkloadIdentity, folder: Path, written: str, expected: str
+) -> None:
+    request = TokenRequest((STORAGE,))
+    options = Options(token_cache="disk", token_cache_folder=str(folder))
+    deployment = Deployment.of(os.environ, options)
+    # As the exchange names it, which is not written anywhere else.
+    name = "|".join((who.client_id, who.tenant_id, workload.entra.authority_host, str(deployment.token_file)))
+
+    def task() -> str:
+        with pytest.raises(TokenExchangeError) as caught:
+            TokenExchange(who, deployment, [USER])(request)
+        return str(caught.value)
+
+    with DiskCache(folder, name).exclusively(request, seconds=1) as turn:
+        waiting = Running(1, task)
+        time.sleep(1)
+        turn.failed(written)
+    (message,) = waiting.results()
+    assert expected.lower() in message.lower()
+    assert USER in message
+    assert len(message) < 2000
 
 
 def test_a_refusal_releases_the_lock(workload: OfflineAzure, who: WorkloadIdentity, folder: Path) -> None:

@@ -208,6 +208,19 @@ def test_an_authority_that_is_not_there(workload: OfflineAzure, who: WorkloadIde
     assert "https://127.0.0.1:1 could not be reached" in refusal_of(credential_for(who, nowhere, used_by=USER))
 
 
+@pytest.mark.parametrize("character", ["/", "?", "#"])
+def test_a_proxy_whose_password_is_not_encoded(
+    workload: OfflineAzure, who: WorkloadIdentity, monkeypatch: pytest.MonkeyPatch, character: str
+) -> None:
+    for variable in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(variable, f"http://me:hunter{character}two@proxy.example.com:8080")
+    elsewhere = Deployment.of({**os.environ, "AZURE_AUTHORITY_HOST": "https://login.example.com"})
+    message = refusal_of(credential_for(who, elsewhere, used_by=USER))
+    assert "HTTPS_PROXY cannot be parsed" in message
+    assert "hunter" not in message
+    assert "two" not in message
+
+
 def test_an_authority_with_a_certificate_that_is_not_trusted(
     workload: OfflineAzure, who: WorkloadIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

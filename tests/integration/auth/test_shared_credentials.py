@@ -158,6 +158,55 @@ print(len(asyncio.run(credential.get_token({STORAGE!r})).token) > 0)
     assert "ResourceWarning" not in done.stderr
 
 
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+from airflow_azure_wi.auth import credential_for
+from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.identity import WorkloadIdentity
+who = WorkloadIdentity(*sys.argv[1:3])
+
+def ask(*_):
+    try:
+        credential = credential_for(who, Deployment.of(os.environ), used_by="a task")
+        print(len(credential.get_token("https://storage.azure.com/.default").token) > 0)
+    except Exception as error:
+        print(type(error).__name__, error)
+
+def interrupt(name):
+    if name == sys.argv[3] and not interrupted:
+        interrupted.append(name)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+class Looking:
+    def find_spec(self, name, path=None, target=None):
+        interrupt(name)
+
+interrupted = []
+signal.signal(signal.SIGTERM, ask)
+if sys.argv[4] == "looking for it":
+    sys.meta_path.insert(0, Looking())
+else:
+    sys.addaudithook(lambda event, arguments: interrupt(arguments[0]) if event == "import" else None)
+import azure.identity
+ask()
+"""
+
+
+@pytest.mark.parametrize("when", ["looking for it", "in the module that imports it"])
+@pytest.mark.parametrize("module", ["azure.identity._credentials", "azure.identity"])
+def test_a_handler_that_interrupts_an_import_does_not_wait_for_it(
+    workload: OfflineAzure, who: WorkloadIdentity, module: str, when: str
+) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, who.client_id, who.tenant_id, module, when]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    in_handler, *_, afterwards = done.stdout.splitlines()
+    if module == "azure.identity":
+        assert in_handler == "True", done.stderr
+    else:
+        assert "airflow_azure_wi.auth.credential cannot be imported" in in_handler, done.stderr
+    assert afterwards == "True", done.stderr
+
+
 def test_a_fork_keeps_the_tokens_and_leaves_the_connections(credential: SharedCredential, azure: OfflineAzure) -> None:
     token = credential.get_token(STORAGE).token
     context = multiprocessing.get_context("fork")

@@ -287,6 +287,23 @@ def test_nobody_waits_longer_than_an_exchange_may_take() -> None:
     assert tokens.get(STORAGE), "an exchange that hangs keeps nobody who comes later"
 
 
+class EarlyLoop(asyncio.SelectorEventLoop):
+    """Its timers are early, as those of loops with a coarse clock are."""
+
+    def call_later(self, delay: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        return super().call_later(max(delay - 0.05, 0.0), *args, **kwargs)
+
+
+def test_a_timer_that_is_early_does_not_block_the_event_loop() -> None:
+    cache = TokenCache(FakeExchange(seconds=3), longest_seconds=0.3)
+    loop = EarlyLoop()
+    begun = time.monotonic()
+    with pytest.raises(RuntimeError, match="overdue"):
+        loop.run_until_complete(cache.aget(STORAGE))
+    loop.close()
+    assert time.monotonic() - begun < 2
+
+
 def test_the_one_who_asked_first_announces_the_token() -> None:
     exchange = FakeExchange()
     tokens = TokenCache(exchange)
