@@ -146,7 +146,7 @@ def _release(name: str, namespace: str, values: Mapping[str, Any] | None, proble
 
 def _service_account(name: str, namespace: str, problems: list[str]) -> Workloads:
     problems += problems_of_names(namespace, (name,))
-    notes = tuple(warning_about_default(name, "its pods"))
+    notes = tuple(warning_about_default(name, "Airflow"))
     given_as = (_SERVICE_ACCOUNT, f"{namespace}:{name}")
     return Workloads(f"namespace {namespace}", "", (subject_of(namespace, name),), "", given_as, notes=notes)
 

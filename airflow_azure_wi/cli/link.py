@@ -190,6 +190,8 @@ def _outlook(arguments: argparse.Namespace, holder: Holder, quota: Quota, compar
             "--check says under which name."
         )
     if isinstance(holder, Application):
+        if comparison is None and arguments.format in (None, "az"):
+            lines.append("A credential that has one of these names already is left as it is; --check compares it.")
         lines.append("Once, as an administrator of the other tenant:")
         lines += [f"  {line}" for line in az_script.other_tenant(holder).splitlines()]
     if arguments.cloud != PUBLIC:

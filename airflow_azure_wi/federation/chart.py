@@ -172,12 +172,12 @@ class _Chart:
 def warning_about_default(account: str, component: str) -> Iterator[str]:
     """Warn of a service account that a namespace's pods have where they name none.
 
-    :param component: what is to have one of its own.
+    :param component: what should have a separate one.
     """
     if account == _DEFAULT_ACCOUNT:
         yield (
             f"Warning: {quoted(account)} is the service account of every pod in the namespace that names no other, and "
-            f"all of them can sign in then. Give {component} a service account of their own (with the chart: "
+            f"all of them can sign in then. Use a separate service account for {component} (with the chart: "
             "serviceAccount.create or serviceAccount.name)."
         )
 
@@ -203,6 +203,8 @@ def problems_of_values(values: Any) -> Sequence[str]:
 
 
 def _kind(value: Any) -> str:
+    if isinstance(value, list):
+        return "a list"
     return "nothing" if value is None else quoted(value)
 
 

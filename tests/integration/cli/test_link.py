@@ -187,6 +187,7 @@ def test_the_default_service_account_is_linked_with_a_warning(run: Run) -> None:
     outcome = run("link", *WHERE, "--issuer", ISSUER, "--service-account", "data:default")
     assert "system:serviceaccount:data:default" in outcome.out
     assert "Warning: 'default' is the service account of every pod" in outcome.err
+    assert "Use a separate service account for Airflow (" in outcome.err
     command = [sys.executable, "-m", "airflow_azure_wi", "link", *WHERE]
     command += ["--issuer", ISSUER, "--service-account", "data:default"]
     shown = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout

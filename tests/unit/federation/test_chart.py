@@ -190,6 +190,7 @@ def test_values_that_say_all_need_no_note() -> None:
     [
         ([], "expected the values of the chart"),
         ({"workers": "many"}, "workers is 'many', expected a mapping"),
+        ({"workers": ["many"]}, "workers is a list, expected a mapping"),
         ({"scheduler": {"serviceAccount": "mine"}}, "scheduler.serviceAccount is 'mine'"),
         ({"workers": {"celery": {"serviceAccount": 1}}}, "workers.celery.serviceAccount is 1"),
     ],
