@@ -22,7 +22,7 @@ def _lines(holder: Holder, comparison: Comparison) -> Iterator[str]:
     for wrong in comparison.wrong:
         yield f"# wrong: {wrong.existing.name}: {wrong.because}\n"
         if wrong.differs_in_case_only:
-            # Editing has not helped, creating anew has: https://github.com/Redth/mobile-canvas-ghcp/pull/50. No token
+            # Editing has not helped, creating again has: https://github.com/Redth/mobile-canvas-ghcp/pull/50. No token
             # matches it as it is, so nobody else uses it.
             yield commands.wrapped(commands.delete(holder, wrong.existing.name))
             yield commands.wrapped(commands.create(holder, wrong.replacement))
