@@ -80,10 +80,10 @@ def is_misread_uri(connection: Any) -> bool:
     RFC 3986 allows none in a scheme, so that for urllib the whole is a path. All versions of Airflow then make a
     connection of no type, whose schema is that path without its first letter (``Connection._parse_from_uri`` in
     ``airflow/models/connection.py``, ``from_uri`` in ``airflow/sdk/definitions/connection.py``). They turn the hyphens
-    of a scheme into underscores.
+    of a scheme into underscores, and its capitals into small letters.
     """
-    schema = getattr(connection, "schema", None) or ""
-    return not connection.conn_type and str(schema).startswith(f"{CONNECTION_TYPE[1:]}//")
+    schema = str(getattr(connection, "schema", None) or "").lower().replace("-", "_")
+    return not connection.conn_type and schema.startswith(f"{CONNECTION_TYPE[1:]}//")
 
 
 _UNDERSCORES = (

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge._imports import warn_once
-from airflow_azure_wi.bridge.reading import endpoint_needed, last_read, sign_in_through
-from airflow_azure_wi.bridge.signing_in import CLIENT_ID, SignIn, sign_in_of
+from airflow_azure_wi.bridge.reading import already_read, endpoint_needed, sign_in_through
+from airflow_azure_wi.bridge.signing_in import CLIENT_ID, SignIn, sign_in_for, sign_in_of
 from airflow_azure_wi.endpoints import endpoint_of, split
 from airflow_azure_wi.errors import EndpointError
 from airflow_azure_wi.redaction import quoted
@@ -38,7 +38,8 @@ def azure_client(original: Any, hook: Any) -> Any:
     connection = hook.get_connection(hook.conn_id)
     sign_in = sign_in_through(connection)
     if sign_in is None:
-        return _with_connection(original, hook, connection)
+        with already_read(hook.conn_id, connection):
+            return original(hook)
     from inspect import signature
 
     from airflow_azure_wi.clients import arguments_for
@@ -76,16 +77,20 @@ def analysis_services_credential(original: Any, hook: Any) -> Any:
 def msgraph_credentials(original: Any, hook: Any, *args: Any, **kwargs: Any) -> Any:
     """Return the shared credential, as one that the stock hook can ask whether it is closed."""
     config = kwargs.get("config") if "config" in kwargs else args[2]
-    sign_in = _sign_in_for((config or {}).get(CLIENT_ID))
+    sign_in = sign_in_for((config or {}).get(CLIENT_ID))
     return original(hook, *args, **kwargs) if sign_in is None else _open_credential(sign_in)
 
 
 def msgraph_host(original: Any, hook: Any, connection: Any) -> Any:
-    """Return the endpoint of the call or the connection; the stock hook wants host and schema apart."""
+    """Return the endpoint of the call or the connection; the stock hook wants host and schema apart.
+
+    Where the id names one, it overrides the host that the hook was built with: that of Power BI always is.
+    """
     host = connection.host or ""
-    if sign_in_through(connection) is None or not host.startswith("https://") or getattr(hook, "host", None):
+    if sign_in_through(connection) is None or not host.startswith("https://"):
         return original(hook, connection)
-    return host
+    is_named = split(hook.conn_id)[1] is not None
+    return host if is_named or not getattr(hook, "host", None) else original(hook, connection)
 
 
 async def wasb_async_client(original: Any, hook: Any) -> Any:
@@ -116,7 +121,7 @@ def snowflake_token(original: Any, hook: Any, azure_conn_id: str) -> Any:
 
 def synapse_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
     """Return the shared credential."""
-    sign_in = _sign_in_for(kwargs.get(CLIENT_ID))
+    sign_in = sign_in_for(kwargs.get(CLIENT_ID))
     return original(*args, **kwargs) if sign_in is None else sign_in.async_credential()
 
 
@@ -134,16 +139,6 @@ def adls_credentials(original: Any, filesystem: Any, **kwargs: Any) -> Any:
     return original(filesystem, **kwargs) if sign_in is None else (sign_in.async_credential(), None)
 
 
-def _sign_in_for(client_id: Any) -> SignIn | None:
-    """Return how to sign in where a hook parsed the extra itself, which leaves no mark on the ids in it.
-
-    Then it counts that this thread or task has just read a connection of this package's type, with this id.
-    """
-    last = last_read()
-    is_of_last = last is not None and client_id == last.identity.client_id
-    return sign_in_of(client_id) or (last if is_of_last else None)
-
-
 @contextmanager
 def _plain_id_expected(azure_conn_id: Any) -> Iterator[None]:
     try:
@@ -156,15 +151,6 @@ def _plain_id_expected(azure_conn_id: Any) -> Iterator[None]:
             f"azure_conn_id is {quoted(azure_conn_id)}, but gets a token for a database that has its own host, so it "
             f"takes no endpoint. Use the plain id: {quoted(own_id)}."
         ) from error
-
-
-def _with_connection(original: Any, hook: Any, connection: Any) -> Any:
-    """Call a method of a hook that reads the connection, which has been read already."""
-    hook.get_connection = lambda conn_id: connection
-    try:
-        return original(hook)
-    finally:
-        del hook.get_connection
 
 
 def _open_credential(sign_in: SignIn) -> Any:

@@ -7,7 +7,7 @@ nothing, and it is looked up as it is.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FunctionType
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge._imports import warn_once
-from airflow_azure_wi.bridge.signing_in import SignIn
+from airflow_azure_wi.bridge.signing_in import SignIn, note_read
 from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 
 # Everything else is imported where it is used: every process reads this module, and few meet such a connection.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_azure_wi.endpoints import Endpoint
     from airflow_azure_wi.errors import EndpointError
 
-_last_read: ContextVar[SignIn | None] = ContextVar("airflow_azure_wi_last_read", default=None)
+_already: ContextVar[tuple[str, Any] | None] = ContextVar("airflow_azure_wi_already_read", default=None)
 _needed: ContextVar[table.Need | None] = ContextVar("airflow_azure_wi_endpoint_needed", default=None)
 
 
@@ -51,15 +51,24 @@ def _is_called_on_the_class(raw: Any) -> bool:
     return hasattr(raw, "__get__") and not isinstance(raw, FunctionType)
 
 
+def _presented_as(raw: Any, base_hook: type[Any]) -> Callable[[Any], Any]:
+    """Return a decorator that gives a function the name and the signature of what it replaces."""
+    if isinstance(raw, classmethod):
+        return functools.wraps(raw.__func__)
+
+    def decorate(function: Any) -> Any:
+        functools.update_wrapper(function, raw.__get__(None, base_hook))
+        # Its signature has no class, and whoever asks for that of a class method takes the first parameter away.
+        del function.__wrapped__
+        return function
+
+    return decorate
+
+
 def sign_in_through(connection: Any) -> SignIn | None:
     """Return how to sign in through a connection that was read here, or None if it is of another type."""
     sign_in = getattr(connection, "azure_workload_identity", None)
     return sign_in if isinstance(sign_in, SignIn) else None
-
-
-def last_read() -> SignIn | None:
-    """Return how to sign in through the connection that this thread or task read last; None if of another type."""
-    return _last_read.get()
 
 
 @contextmanager
@@ -72,9 +81,22 @@ def endpoint_needed(need: table.Need) -> Iterator[None]:
         _needed.reset(token)
 
 
+@contextmanager
+def already_read(conn_id: str, connection: Any) -> Iterator[None]:
+    """Let reads of an id, in this thread or task alone, return what they returned a moment ago."""
+    token = _already.set((conn_id, connection))
+    try:
+        yield
+    finally:
+        _already.reset(token)
+
+
 def _reading(raw: Any, base_hook: type[Any]) -> Any:
-    @functools.wraps(raw.__get__(None, base_hook))
+    @_presented_as(raw, base_hook)
     def get_connection(cls: type[Any], conn_id: str, *args: Any, **kwargs: Any) -> Any:
+        already = _already.get()
+        if already is not None and already[0] == conn_id:
+            return already[1]
         read = raw.__get__(None, cls)
         own, (own_id, text) = None, _split(conn_id)
         if text is not None:
@@ -91,7 +113,7 @@ def _reading(raw: Any, base_hook: type[Any]) -> Any:
 
 
 def _areading(raw: Any, base_hook: type[Any]) -> Any:
-    @functools.wraps(raw.__get__(None, base_hook))
+    @_presented_as(raw, base_hook)
     async def aget_connection(cls: type[Any], conn_id: str, *args: Any, **kwargs: Any) -> Any:
         read = raw.__get__(None, cls)
         own, (own_id, text) = None, _split(conn_id)
@@ -150,16 +172,21 @@ def _refusal(connection: Any, conn_id: str) -> "EndpointError":
 
 
 def _answer(reader: type[Any], base_hook: type[Any], connection: Any, text: str | None) -> Any:
-    _last_read.set(None)
+    note_read(None)
     # BaseHook itself is what functions of the stock provider ask.
     is_stock = reader is base_hook or any(map(table.is_stock, reader.__mro__))
     if not _serves(connection, is_named=text is not None) or not is_stock:
         return connection
     from airflow_azure_wi.bridge.showing import shown
 
+    if text is not None:
+        _check_takes_endpoint(reader, connection, text)
     copy = shown(connection, reader, None if text is None else _named(text))
     _check_endpoint(copy, _needed.get() if reader is base_hook else table.need_of(reader))
-    _last_read.set(copy.azure_workload_identity)
+    if text is not None:
+        # What get_hook() of the copy builds is used at the endpoint, too.
+        copy.conn_id = f"{connection.conn_id}@{text}"
+    note_read(copy.azure_workload_identity)
     return copy
 
 
@@ -192,6 +219,20 @@ def _named(text: str) -> "Endpoint":
     from airflow_azure_wi import endpoints
 
     return endpoints.named(text)
+
+
+def _check_takes_endpoint(reader: type[Any], connection: Any, text: str) -> None:
+    destination = table.fixed_destination_of(reader)
+    if destination is None:
+        return
+    from airflow_azure_wi.errors import EndpointError
+    from airflow_azure_wi.redaction import quoted
+
+    own_id = connection.conn_id
+    raise EndpointError(
+        f"The connection id {quoted(f'{own_id}@{text}')} names an endpoint, which {destination[0]} would ignore: it "
+        f"sends its requests to {destination[1]}. Use the plain id: {quoted(own_id)}."
+    )
 
 
 def _check_endpoint(connection: Any, need: table.Need | None) -> None:

@@ -129,6 +129,8 @@ def _ids(sign_in: SignIn) -> dict[str, Any]:
     identity = sign_in.identity
     ids: dict[str, Any] = {
         CLIENT_ID: MarkedId.of(sign_in),
+        # What this package calls it, for DAG code that reads the connection through BaseHook.
+        "clientId": identity.client_id,
         "workload_identity_tenant_id": identity.tenant_id,
         "tenantId": identity.tenant_id,
     }

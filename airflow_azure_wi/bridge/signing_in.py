@@ -7,6 +7,7 @@ marked with the connection they are from. A mark does not show: to all who do no
 
 import functools
 import os
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ ASYNC_FACTORY = "get_async_default_azure_credential"
 
 # The extra by which stock hooks know a managed identity, and by which the factories get its client id.
 CLIENT_ID = "managed_identity_client_id"
+
+_last_read: ContextVar["SignIn | None"] = ContextVar("airflow_azure_wi_last_read", default=None)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,21 @@ def sign_in_of(client_id: Any) -> SignIn | None:
     return client_id.sign_in if isinstance(client_id, MarkedId) else None
 
 
+def note_read(sign_in: SignIn | None) -> None:
+    """Remember how to sign in through the connection that this thread or task reads; None if of another type."""
+    _last_read.set(sign_in)
+
+
+def sign_in_for(client_id: Any) -> SignIn | None:
+    """Return what :func:`sign_in_of` does, also where a hook parsed the extra itself, which leaves no mark on the id.
+
+    Then it counts that this thread or task has just read a connection of this package's type, with this id.
+    """
+    last = _last_read.get()
+    is_of_last = last is not None and client_id == last.identity.client_id
+    return sign_in_of(client_id) or (last if is_of_last else None)
+
+
 def replace_in(utils: ModuleType) -> None:
     """Replace what the two factories do.
 
@@ -100,7 +118,7 @@ def replace_in(utils: ModuleType) -> None:
 def _shared_or(make_default: Any, *, is_async: bool) -> Any:
     @functools.wraps(make_default)
     def make_credential(*args: Any, **kwargs: Any) -> Any:
-        sign_in = sign_in_of(kwargs.get(CLIENT_ID))
+        sign_in = sign_in_for(kwargs.get(CLIENT_ID))
         if sign_in is None:
             return make_default(*args, **kwargs)
         return sign_in.async_credential() if is_async else sign_in.credential()

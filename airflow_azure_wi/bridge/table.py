@@ -1,6 +1,6 @@
 """What single stock hooks need beyond what all of them share. Data only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -129,6 +129,17 @@ NEEDS = {
         Need("WasbHook", ("host", "login"), "https://ACCOUNT.blob.core.windows.net"),
     )
 }
+# By the name of the stock hook's class or of one that it derives from: where it sends its requests, whatever the
+# connection says. An id with an endpoint is refused there: it would be a host that is named and never called.
+WITHOUT_ENDPOINT = MappingProxyType(
+    {
+        "AzureComputeHook": "Azure Resource Manager",
+        "AzureContainerInstanceHook": "Azure Resource Manager",
+        "AzureContainerVolumeHook": "Azure Resource Manager",
+        "AzureDataFactoryHook": "Azure Resource Manager",
+        "AzureSynapsePipelineHook": "the workspace in its argument azure_synapse_workspace_dev_endpoint",
+    }
+)
 FILE_SYSTEM = Need("the file system abfs://", ("extra.account_name",), "https://ACCOUNT.blob.core.windows.net")
 
 
@@ -190,8 +201,16 @@ def is_stock(class_: type[object]) -> bool:
 
 def need_of(reader: type[object]) -> Need | None:
     """Return the endpoint that a hook needs, or None where it needs none."""
-    names = (ancestor.__name__ for ancestor in reader.__mro__ if is_stock(ancestor))
-    return next((NEEDS[name] for name in names if name in NEEDS), None)
+    return next((NEEDS[name] for name in _stock_names(reader) if name in NEEDS), None)
+
+
+def fixed_destination_of(reader: type[object]) -> tuple[str, str] | None:
+    """Return the stock class of a hook that takes no endpoint, and where it sends its requests; None for the others."""
+    return next(((name, WITHOUT_ENDPOINT[name]) for name in _stock_names(reader) if name in WITHOUT_ENDPOINT), None)
+
+
+def _stock_names(reader: type[object]) -> Iterator[str]:
+    return (ancestor.__name__ for ancestor in reader.__mro__ if is_stock(ancestor))
 
 
 def modules() -> list[str]:

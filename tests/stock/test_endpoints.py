@@ -12,15 +12,21 @@ from airflow.providers.microsoft.azure.hooks.analysis_services import AzureAnaly
 from airflow.providers.microsoft.azure.hooks.asb import AdminClientHook, MessageHook
 from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
 from airflow.providers.microsoft.azure.hooks.batch import AzureBatchHook
+from airflow.providers.microsoft.azure.hooks.compute import AzureComputeHook
+from airflow.providers.microsoft.azure.hooks.container_instance import AzureContainerInstanceHook
 from airflow.providers.microsoft.azure.hooks.container_registry import AzureContainerRegistryHook
+from airflow.providers.microsoft.azure.hooks.container_volume import AzureContainerVolumeHook
 from airflow.providers.microsoft.azure.hooks.cosmos import AzureCosmosDBHook
+from airflow.providers.microsoft.azure.hooks.data_factory import AzureDataFactoryHook
 from airflow.providers.microsoft.azure.hooks.data_lake import AzureDataLakeHook, AzureDataLakeStorageV2Hook
 from airflow.providers.microsoft.azure.hooks.fileshare import AzureFileShareHook
-from airflow.providers.microsoft.azure.hooks.synapse import AzureSynapseHook
+from airflow.providers.microsoft.azure.hooks.powerbi import PowerBIHook
+from airflow.providers.microsoft.azure.hooks.synapse import AzureSynapseHook, AzureSynapsePipelineHook
 from airflow.providers.microsoft.azure.hooks.wasb import WasbAsyncHook, WasbHook
 from airflow.sdk import Asset, ObjectStoragePath
 
 from airflow_azure_wi import AzureWorkloadIdentityHook, at
+from airflow_azure_wi.airflow_compat import BaseHook
 from airflow_azure_wi.errors import ClientError, EndpointError
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from tests.stock.conftest import Connect
@@ -69,6 +75,28 @@ def test_hooks_that_need_no_endpoint_are_not_asked_for_one(connection: str, work
     assert AzureBaseHook(StorageManagementClient, connection).get_conn()
 
 
+FIXED: dict[str, Callable[[str], Any]] = {
+    "AzureComputeHook": lambda c: AzureComputeHook(c).get_conn(),
+    "AzureContainerInstanceHook": lambda c: AzureContainerInstanceHook(c).get_conn(),
+    "AzureContainerVolumeHook": lambda c: AzureContainerVolumeHook(c).get_storagekey(storage_account_name="acct"),
+    "AzureDataFactoryHook": lambda c: AzureDataFactoryHook(c).get_conn(),
+    "AzureSynapsePipelineHook": lambda c: AzureSynapsePipelineHook("https://ws.dev.azuresynapse.net", c).get_conn(),
+}
+
+
+@pytest.mark.parametrize("who", FIXED)
+def test_a_hook_that_would_ignore_the_endpoint_refuses_it(who: str, connection: str, workload: OfflineAzure) -> None:
+    name = who.partition(",")[0]
+    with pytest.raises(EndpointError, match=rf"which {name} would ignore.*Use the plain id: 'azure_wi'"):
+        FIXED[who](at(connection, "https://management.usgovcloudapi.net"))
+    assert workload.entra.exchanges == []
+
+
+def test_the_endpoint_of_the_id_overrides_the_default_of_power_bi(connection: str, workload: OfflineAzure) -> None:
+    adapter = PowerBIHook(at(connection, "https://api.powerbigov.us")).get_conn()
+    assert adapter.base_url.startswith("https://api.powerbigov.us/")
+
+
 class TestPath:
     """A path of object storage, whose id has to survive that the path becomes text."""
 
@@ -103,6 +131,13 @@ class TestOwnHook:
         hook = AzureWorkloadIdentityHook(at(connection, BLOB), sdk_client=BlobServiceClient)
         assert hook.get_conn().url == f"{BLOB}/"
         assert hook.get_async_client(AsyncBlobServiceClient).url == f"{BLOB}/"
+
+    def test_airflow_builds_the_hook_for_it(self, connection: str, workload: OfflineAzure) -> None:
+        from azure.storage.blob import BlobServiceClient
+
+        hook = BaseHook.get_hook(at(connection, BLOB), hook_params={"sdk_client": BlobServiceClient})
+        assert isinstance(hook, AzureWorkloadIdentityHook)
+        assert hook.get_conn().url == f"{BLOB}/"
 
     def test_a_client_without_one_refuses_it(self, connection: str, workload: OfflineAzure) -> None:
         from azure.mgmt.storage import StorageManagementClient

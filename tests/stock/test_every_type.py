@@ -79,6 +79,15 @@ def test_a_request_arrives_with_a_token_of_the_identity(
     served.append(ServedHook(case.connection_type, case.hook, way, case.host, case.audience))
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_two_hooks_share_one_exchange(case: Case, connection: str, recorder: Recorder, azure: OfflineAzure) -> None:
+    azure.entra.register_resource("https://*.asazure.windows.net")
+    recorder.answers = case.answers
+    for _ in range(2):
+        case.run(connection)
+    assert len(azure.entra.exchanges) == 1
+
+
 def test_wasb_reaches_azurite(
     connection: str, container: str, workload: OfflineAzure, identity: ManagedIdentity, served: list[ServedHook]
 ) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import json
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from airflow.exceptions import AirflowNotFoundException
@@ -30,6 +32,12 @@ def test_stock_hooks_find_the_names_that_they_look_for(connection: str, identity
         assert extra["managed_identity_client_id"] == identity.client_id
         assert extra["workload_identity_tenant_id"] == extra["tenantId"] == identity.tenant_id
         assert extra["subscriptionId"] == extra["subscription_id"] == identity.subscription_id
+
+
+def test_dag_code_that_reads_it_through_base_hook_finds_the_client_id(
+    connection: str, identity: ManagedIdentity
+) -> None:
+    assert BaseHook.get_connection(connection).extra_dejson["clientId"] == identity.client_id
 
 
 def test_what_stock_hooks_change_of_it_is_theirs_alone(connection: str) -> None:
@@ -59,6 +67,24 @@ def test_connections_of_other_types_are_not_touched(conn_type: str, connect: Con
     assert type(read).__module__.startswith("airflow.")
 
 
+def test_threads_share_a_generic_hook_whose_connection_is_of_another_type(connect: Connect) -> None:
+    hook: Any = None
+    in_another_thread: list[Any] = []
+
+    def client(**_: Any) -> str:
+        if not in_another_thread:
+            in_another_thread.append(None)
+            with ThreadPoolExecutor() as threads:
+                in_another_thread[:] = [threads.submit(hook.get_conn).result()]
+        return "client"
+
+    connect("other", "azure", extra={"subscriptionId": SUBSCRIPTION})
+    hook = AzureBaseHook(client, "other")
+    read = hook.get_connection = Mock(return_value=AzureBaseHook.get_connection("other"))
+    assert (hook.get_conn(), in_another_thread) == ("client", ["client"])
+    assert hook.get_connection is read
+
+
 @pytest.mark.parametrize("extra", [{"sas_token": "sv=1"}, {}])
 def test_no_secret_that_lies_beside_the_identity_is_used(
     extra: dict[str, object], connect: Connect, identity: ManagedIdentity
@@ -78,12 +104,13 @@ def test_stock_hooks_find_what_is_stored_under_prefixed_names_or_within_an_extra
     assert read["resource_group"] == "rg"
 
 
+@pytest.mark.parametrize("scheme", ["azure_workload_identity", "AZURE_WORKLOAD_IDENTITY", "azure_workload-identity"])
 @pytest.mark.parametrize("conn_id", ["azure_wi", at("azure_wi", "https://acct.blob.core.windows.net")])
 def test_a_uri_whose_scheme_has_underscores_says_what_to_write(
-    conn_id: str, monkeypatch: pytest.MonkeyPatch, identity: ManagedIdentity
+    conn_id: str, scheme: str, monkeypatch: pytest.MonkeyPatch, identity: ManagedIdentity
 ) -> None:
     ids = f"clientId={identity.client_id}&tenantId={identity.tenant_id}"
-    monkeypatch.setenv("AIRFLOW_CONN_AZURE_WI", f"azure_workload_identity:///?{ids}")
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_WI", f"{scheme}:///?{ids}")
     for hook in (WasbHook, AzureBaseHook):
         with pytest.raises(IdentityError, match="Write azure-workload-identity://"):
             hook.get_connection(conn_id)
@@ -117,8 +144,9 @@ class TestEndpoint:
     """The endpoint that an id names."""
 
     def test_it_is_the_host(self, connection: str) -> None:
-        read = WasbHook.get_connection(at(connection, "https://acct.blob.core.windows.net"))
-        assert (read.conn_id, read.host) == (connection, "https://acct.blob.core.windows.net")
+        conn_id = at(connection, "https://acct.blob.core.windows.net")
+        read = WasbHook.get_connection(conn_id)
+        assert (read.conn_id, read.host) == (conn_id, "https://acct.blob.core.windows.net")
 
     def test_it_goes_where_the_hook_looks_for_it(self, connection: str) -> None:
         read = AzureCosmosDBHook.get_connection(at(connection, "https://acct.documents.azure.com:443/"))

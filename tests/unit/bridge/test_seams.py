@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import inspect
 import logging
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -109,6 +111,23 @@ def test_a_patched_method_is_called_as_it_is(caplog: pytest.LogCaptureFixture) -
     reading.replace_in(BaseHook)
     assert BaseHook.get_connection("one", conn_type="mysql").conn_type == "mysql"
     assert warnings_in(caplog) == []
+
+
+def test_it_has_the_signature_of_what_it_replaces() -> None:
+    class BaseHook:
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            return connection_of(conn_id)
+
+        @classmethod
+        async def aget_connection(cls, conn_id: str) -> Any:
+            return connection_of(conn_id)
+
+    reading.replace_in(BaseHook)
+    for method in ("get_connection", "aget_connection"):
+        assert list(inspect.signature(getattr(BaseHook, method)).parameters) == ["conn_id"]
+    with patch.object(BaseHook, "get_connection", autospec=True, return_value="mocked"):
+        assert BaseHook.get_connection("one") == "mocked"
 
 
 def test_a_class_of_somebody_else_is_no_stock_hook_whatever_its_name() -> None:
