@@ -34,18 +34,18 @@ def imported(name: str) -> Any:
     """
     module = _imported_already.get(name)
     if module is None:
-        is_looking = "_find_spec" in _functions_of_importlib()
-        module = _imported_already[name] = _import_here(name) if is_looking else _import_in_a_thread(name)
+        do_import = _import_here if no_other_thread_can_import() else _import_in_a_thread
+        module = _imported_already[name] = do_import(name)
     return module
 
 
-def _functions_of_importlib() -> set[str]:
-    """Return which functions of importlib this thread is in."""
-    return {frame.f_code.co_name for frame in _frames_of_importlib(sys._getframe())}
+def no_other_thread_can_import() -> bool:
+    """Return whether this thread was interrupted looking for a module, which it does with the lock of all imports."""
+    return any(frame.f_code.co_name == "_find_spec" for frame in _frames_of_importlib(sys._getframe()))
 
 
 def _import_here(name: str) -> Any:
-    """Import where this thread was interrupted looking for a module: no other thread can import anything then."""
+    """Import in this thread, where no other can."""
     try:
         return importlib.import_module(name)
     except (ImportError, AttributeError) as error:

@@ -21,6 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from airflow_azure_wi.auth.importing import no_other_thread_can_import
+
 logger = logging.getLogger(__name__)
 
 # As azure-identity does it: a token is renewed from five minutes before it expires, and an attempt that failed is
@@ -105,6 +107,10 @@ class _Pending(Generic[T]):
     def start(self) -> None:
         """Start it, unless it is. Interrupted in between, it may start two threads, of which one does nothing."""
         if self._is_started:
+            return
+        if no_other_thread_can_import():
+            # The exchange imports a module or two.
+            self._run_once()
             return
         try:
             # Not threading.Thread: starting one takes locks, which the thread that was interrupted may hold. Nor the
