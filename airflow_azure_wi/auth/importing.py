@@ -1,7 +1,7 @@
 """Imports in a thread of their own, which the handler of a signal may ask for at any point.
 
 In the thread that it interrupted, it would find modules of which only a part is there. In another one, the import waits
-until the module is whole; if the interrupted code is what makes it whole, that is for ever, and an error instead.
+until the module is whole; if the interrupted code is what makes it whole, that is forever, and an error instead.
 """
 
 import _thread
