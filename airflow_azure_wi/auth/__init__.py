@@ -23,6 +23,8 @@ __all__ = ["async_credential_for", "credential_for", "exchange_now"]
 
 # With more than this, those that hold no valid token are forgotten.
 _MOST_IDENTITIES = 50
+# Messages name a few of them; ids with an endpoint can be many.
+_MOST_USERS = 100
 
 
 def credential_for(identity: WorkloadIdentity, deployment: Deployment, *, used_by: str) -> "SharedCredential":
@@ -100,7 +102,8 @@ def _shared(identity: WorkloadIdentity, deployment: Deployment, used_by: str) ->
         if len(_all_shared) >= _MOST_IDENTITIES:
             _forget_unused()
         shared = _all_shared.setdefault(key, _Shared(*key))
-    shared.users.setdefault(used_by)
+    if len(shared.users) < _MOST_USERS:
+        shared.users.setdefault(used_by)
     return shared
 
 

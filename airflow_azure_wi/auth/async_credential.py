@@ -8,9 +8,10 @@ from typing import Any
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 from azure.identity.aio import WorkloadIdentityCredential
 
-from airflow_azure_wi.auth.credential import check_tenant, known_options, request_of
+from airflow_azure_wi.auth.credential import known_options, problem_of_tenant, request_of
 from airflow_azure_wi.auth.token_cache import TokenCache
 from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.errors import TenantError
 from airflow_azure_wi.identity import WorkloadIdentity
 
 
@@ -46,10 +47,15 @@ class AsyncSharedCredential(WorkloadIdentityCredential):
     async def _get(
         self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None, enable_cae: bool
     ) -> AccessTokenInfo:
-        check_tenant(self._identity, tenant_id, scopes)
-        token = await self._tokens.aget(request_of(scopes, claims, enable_cae))
-        check_tenant(self._identity, tenant_id, scopes, token.token)
-        return token
+        problem = problem_of_tenant(self._identity, tenant_id, scopes)
+        if problem is None:
+            token = await self._tokens.aget(request_of(scopes, claims, enable_cae))
+            problem = problem_of_tenant(self._identity, tenant_id, scopes, token.token)
+            if problem is None:
+                return token
+            # Whoever reports the error with the variables of its frames reports no token.
+            del token
+        raise TenantError(problem)
 
     async def close(self) -> None:
         """Leave it open for the others who use it."""

@@ -58,10 +58,15 @@ class SharedCredential(WorkloadIdentityCredential):
     def _get(
         self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None, enable_cae: bool
     ) -> AccessTokenInfo:
-        check_tenant(self._identity, tenant_id, scopes)
-        token = self._tokens.get(request_of(scopes, claims, enable_cae))
-        check_tenant(self._identity, tenant_id, scopes, token.token)
-        return token
+        problem = problem_of_tenant(self._identity, tenant_id, scopes)
+        if problem is None:
+            token = self._tokens.get(request_of(scopes, claims, enable_cae))
+            problem = problem_of_tenant(self._identity, tenant_id, scopes, token.token)
+            if problem is None:
+                return token
+            # Whoever reports the error with the variables of its frames reports no token.
+            del token
+        raise TenantError(problem)
 
     def close(self) -> None:
         """Leave it open for the others who use it."""
@@ -100,28 +105,28 @@ def known_options(options: TokenRequestOptions | None) -> dict[str, Any]:
     }
 
 
-def check_tenant(
+def problem_of_tenant(
     identity: WorkloadIdentity, asked: str | None, scopes: tuple[str, ...], access_token: str | None = None
-) -> None:
-    """Check that the tenant that a service names is the identity's.
+) -> str | None:
+    """Return what is wrong if the tenant that a service names is not the identity's.
 
     Key Vault names its tenant in each challenge, Azure Storage where it rejects a token, always by GUID
     (https://github.com/Azure/azure-sdk-for-python/issues/27349, issue 30498 there). A connection may name the same
     tenant by a domain, of which an access token says the GUID.
 
     :param access_token: of the identity, if there is one yet.
-    :raises TenantError: if it is another.
     """
     if not asked or asked.lower() == identity.tenant_id:
-        return
+        return None
     own = identity.tenant_id if is_guid(identity.tenant_id) else _tenant_in(access_token)
-    if own is not None and own != asked.lower():
-        raise TenantError(
-            f"The identity (client id {identity.client_id}) signs in to the tenant {identity.tenant_id}, and the "
-            f"service that wants a token for {excerpt(' '.join(scopes))} is in the tenant {excerpt(asked)}.\n"
-            "Next step: check the URL of the service. To reach a service in another tenant, use a connection with an "
-            "application that is known there, and that tenant: `airflow-azure-wi link --application` links it."
-        )
+    if own is None or own == asked.lower():
+        return None
+    return (
+        f"The identity (client id {identity.client_id}) signs in to the tenant {identity.tenant_id}, and the service "
+        f"that wants a token for {excerpt(' '.join(scopes))} is in the tenant {excerpt(asked)}.\n"
+        "Next step: check the URL of the service. To reach a service in another tenant, use a connection with an "
+        "application that is known there, and that tenant: `airflow-azure-wi link --application` links it."
+    )
 
 
 def _tenant_in(access_token: str | None) -> str | None:

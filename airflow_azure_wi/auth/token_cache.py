@@ -213,10 +213,10 @@ class TokenCache(Generic[T]):
     def _run(self, request: TokenRequest, pending: _Pending[T], is_renewal: bool) -> None:
         """Make the exchange and tell everyone who waits; never raises what the exchange raised."""
         try:
-            held = self._held.get(request)
             # Unless it is to be renewed, the exchange that the asker would have joined ended a moment ago.
-            is_held = held is not None and time.time() < held.expires_on and not is_renewal
-            token = held if held is not None and is_held else self._exchange(request)
+            token = None if is_renewal else self._held_now(request)
+            if token is None:
+                token = self._exchange(request)
         except Exception as error:  # noqa: BLE001 - it is raised again by the future, to every asker
             self._finish(request, pending, pending.outcome.set_exception, error)
         except BaseException:
@@ -232,6 +232,10 @@ class TokenCache(Generic[T]):
             self._pending.pop(request, None)
         with suppress(InvalidStateError):
             settle(outcome)
+
+    def _held_now(self, request: TokenRequest) -> T | None:
+        held = self._held.get(request)
+        return held if held is not None and time.time() < held.expires_on else None
 
     def _hold(self, request: TokenRequest, token: T) -> None:
         now = time.time()
