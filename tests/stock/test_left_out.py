@@ -88,6 +88,7 @@ ENDPOINTS: dict[str, object] = {
     "fully_qualified_namespace": ELSEWHERE_HOST,
 }
 IDENTITY = {
+    "clientId",
     "client_id",
     "cloud_environment",
     "managed_identity_client_id",
