@@ -218,16 +218,15 @@ class TokenExchange:
         if request.claims:
             options["claims"] = request.claims
         answers: list[str] = []
-        credential = self._credential(presented, answers)
         try:
             with until(deadline), _quietly():
-                token = credential.get_token_info(*request.scopes, options=options)
+                token = self._credential(presented, answers).get_token_info(*request.scopes, options=options)
         except (ServiceRequestError, ServiceResponseError) as error:
             return _Failure(_why_not_reached(error), is_reached=False)
         except AzureError as error:
             return _refusal(error, answers)
-        except Exception as error:  # noqa: BLE001 - whatever azure-identity raises for an invalid token response
-            return _Failure(answers[-1] if answers else excerpt(f"{type(error).__name__}: {error}"), is_valid=False)
+        except Exception as error:  # noqa: BLE001 - whatever it is that the response, or the environment, made of it
+            return _Failure(answers[-1], is_valid=False) if answers else _not_sent(error)
         if _is_usable(token):
             return token
         return _Failure(answers[-1] if answers else "", is_valid=False)
@@ -339,13 +338,16 @@ def _shared_fields(text: str) -> dict[str, Any]:
     }
 
 
+def _not_sent(error: Exception) -> _Failure:
+    return _Failure(excerpt(f"{type(error).__name__}: {error}"))
+
+
 def _refusal(error: AzureError, answers: list[str]) -> _Failure:
     response = getattr(error, "response", None)
     if response is None and answers:
         return _Failure(answers[-1], is_valid=False)
     if response is None:
-        # Not an answer of Entra: azure-identity refused to ask it.
-        return _Failure(excerpt(error.message))
+        return _not_sent(error)
     return _Failure(
         excerpt(error.message),
         code=entra_error_code(error.message),
@@ -418,7 +420,11 @@ def _unexplained(failure: _Failure) -> tuple[str, str]:
             f"look the code up at https://login.microsoftonline.com/error?code={number}.",
         )
     if failure.status is None and failure.is_valid:
-        return ("azure-identity did not ask Microsoft Entra ID.", "read the answer below.")
+        return (
+            "azure-identity could not send the token request.",
+            "check what it takes from the environment: HTTPS_PROXY, REQUESTS_CA_BUNDLE, and the AZURE_KUBERNETES_ "
+            "variables of identity bindings. What it found is below.",
+        )
     return (
         f"Microsoft Entra ID refused the request {status}."
         if failure.is_valid

@@ -158,3 +158,15 @@ def test_a_token_in_place_of_the_proxy_is_not_repeated(
     ) as it:
         credential_for(who, bound(), used_by=USER).get_token(STORAGE)
     assert token not in str(it.value)
+
+
+def test_what_could_not_be_sent_is_no_answer_of_entra(
+    running: HttpsServer, proxy: Proxy, who: WorkloadIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.ca_file.write_text("not a certificate")
+    with pytest.raises(TokenExchangeError) as caught:
+        credential_for(who, bound(), used_by=USER).get_token(STORAGE)
+    assert "azure-identity could not send the token request" in caught.value.cause
+    assert "AZURE_KUBERNETES_" in caught.value.next_step
+    assert "Entra" not in caught.value.cause
+    assert proxy.paths == []
