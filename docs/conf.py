@@ -21,6 +21,9 @@ nitpick_ignore_regex = [
 ]
 
 html_theme = "furo"
+html_static_path = ["static"]
+# Names of tests and options are long: without a line break in them, tables are wider than their column.
+html_css_files = ["tables.css"]
 html_title = f"airflow-azure-wi {release}"
 html_copy_source = False
 html_show_sourcelink = False

@@ -5,6 +5,6 @@ Each check says what it found, whether that is good, and what to do. No result e
 
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.examination import examine
-from airflow_azure_wi.doctor.result import Report, Result, Status
+from airflow_azure_wi.doctor.result import Remark, Report, Result, Status
 
-__all__ = ["Case", "Report", "Result", "Status", "examine"]
+__all__ = ["Case", "Remark", "Report", "Result", "Status", "examine"]

@@ -32,8 +32,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
     Nothing is read, imported or sent before the first credential, client or token is asked for.
 
     :param conn_id: the id of an ``azure_workload_identity`` connection; a stock ``azure`` connection that names a
-        managed identity works too. Where the id names an endpoint (:func:`airflow_azure_wi.at`), clients are built for
-        that endpoint; credentials and tokens are for any.
+        managed identity works too. Where the id names an endpoint (:func:`~airflow_azure_wi.endpoints.at`), clients are
+        built for that endpoint; credentials and tokens are for any.
     :param sdk_client: the class of Azure SDK client that :meth:`get_conn` returns, instead of the credential.
     """
 
