@@ -1,6 +1,6 @@
 """Programs that know nothing but the hook's variables: docs/tools.md says what to run, and this runs it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -122,8 +122,8 @@ def test_azure_cli(
     assert [one.scope for one in azure.entra.exchanges] == [f"{ARM}/.default", "https://storage.azure.com/.default"]
 
 
-@pytest.fixture(scope="session")
-def resource_manager(running_azure: OfflineAzure) -> None:
+@pytest.fixture
+def resource_manager(running_azure: OfflineAzure) -> Iterator[None]:
     """Azure Resource Manager, as far as signing in asks it: the identity has a role in no subscription."""
 
     async def subscriptions(request: Request) -> Response:
@@ -131,4 +131,6 @@ def resource_manager(running_azure: OfflineAzure) -> None:
         return JSONResponse({"value": []})
 
     running_azure.entra.register_resource(ARM)
-    running_azure.serve(Starlette(routes=[Route("/subscriptions", subscriptions)]), "management.azure.com")
+    # The host is the recorder's again afterwards, where another test has made that.
+    with running_azure.serving(Starlette(routes=[Route("/subscriptions", subscriptions)]), "management.azure.com"):
+        yield
