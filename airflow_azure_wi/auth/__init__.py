@@ -3,6 +3,7 @@
 Importing this package imports nothing of Azure; building the first credential does.
 """
 
+import time
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["async_credential_for", "credential_for", "exchange_now"]
 
-# With more than this, those that hold no valid token are forgotten.
+# With more than this, those that hold no valid token, and that nobody has asked for in a while, are forgotten.
 _MOST_IDENTITIES = 50
+_UNUSED_AFTER_SECONDS = 600.0
 # Messages name a few of them; ids with an endpoint can be many.
 _MOST_USERS = 100
 
@@ -69,6 +71,7 @@ class _Shared:
         self._who_and_where = (identity, deployment)
         self._built: dict[str, Any] = {}
         self.users: dict[str, None] = {}
+        self.asked_for_at = time.monotonic()
 
     def credential(self, module: str, name: str) -> Any:
         """Return one of the two credentials, built when it is first asked for."""
@@ -79,9 +82,10 @@ class _Shared:
         return built
 
     def is_in_use(self) -> bool:
-        """Return whether there are tokens that somebody may still want."""
+        """Return whether there are tokens that somebody may still want, or somebody who may still ask for one."""
         tokens = self._built.get("tokens")
-        return tokens is not None and tokens.is_in_use()
+        is_fresh = time.monotonic() - self.asked_for_at < _UNUSED_AFTER_SECONDS
+        return is_fresh or (tokens is not None and tokens.is_in_use())
 
     def _tokens(self) -> "TokenCache[AccessTokenInfo]":
         tokens: TokenCache[AccessTokenInfo] | None = self._built.get("tokens")
@@ -102,6 +106,7 @@ def _shared(identity: WorkloadIdentity, deployment: Deployment, used_by: str) ->
         if len(_all_shared) >= _MOST_IDENTITIES:
             _forget_unused()
         shared = _all_shared.setdefault(key, _Shared(*key))
+    shared.asked_for_at = time.monotonic()
     if len(shared.users) < _MOST_USERS:
         shared.users.setdefault(used_by)
     return shared

@@ -46,6 +46,13 @@ def test_the_same_who_and_where_is_the_same_credential(credential: SharedCredent
     assert credential_for(who, elsewhere, used_by=USER) is not credential
 
 
+def test_many_other_identities_leave_it_as_it_is(credential: SharedCredential, who: WorkloadIdentity) -> None:
+    here = Deployment.of(os.environ)
+    for number in range(60):
+        credential_for(replace(who, client_id=str(number)), here, used_by=USER)
+    assert credential_for(who, here, used_by=USER) is credential
+
+
 def test_threads_that_build_it_at_once_get_the_same_one(here: Deployment, who: WorkloadIdentity) -> None:
     ready = threading.Barrier(50)
 
