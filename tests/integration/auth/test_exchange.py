@@ -101,6 +101,19 @@ def test_each_code_of_entra_is_explained(credential: SharedCredential, azure: Of
     assert EXPLANATIONS[code].next_step in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("code", "refusals"),
+    [("AADSTS700213", 1), ("AADSTS50166", 2), ("AADSTS501661", 2), ("AADSTS90061", 2), ("AADSTS90033", 2)],
+)
+def test_what_may_pass_is_tried_again(
+    credential: SharedCredential, azure: OfflineAzure, code: str, refusals: int
+) -> None:
+    """kedacore/keda#8152 for 700213: about 2 % of exchanges with a correct credential; Azure/AKS#4029 for 50166."""
+    azure.entra.fail_next(*[Refuse(code)] * refusals)
+    assert credential.get_token(STORAGE).token
+    assert outcomes(azure) == [*[code] * refusals, None]
+
+
 def test_a_code_that_is_not_explained_here_is_looked_up(credential: SharedCredential, azure: OfflineAzure) -> None:
     azure.entra.fail_next(Status(400, b'{"error": "invalid_request", "error_description": "AADSTS90004: Invalid."}'))
     assert "https://login.microsoftonline.com/error?code=90004" in refusal_of(credential)
