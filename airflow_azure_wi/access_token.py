@@ -1,10 +1,7 @@
 """What an access token says about who signed in. It is Entra's to the service; here it is only read for messages."""
 
-import re
-
 from airflow_azure_wi.federated_token import unverified_claims
-
-_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+from airflow_azure_wi.identity import is_guid
 
 # In the order in which they name a person best; an application has none of them.
 _NAMES_OF_A_PERSON = ("upn", "preferred_username", "unique_name", "email")
@@ -20,4 +17,4 @@ def account_in(access_token: str) -> str:
 def object_id_in(access_token: str) -> str | None:
     """Return the object id of the service principal or person that an access token is for, or None."""
     object_id = str((unverified_claims(access_token) or {}).get("oid"))
-    return object_id if _GUID.fullmatch(object_id) else None
+    return object_id if is_guid(object_id) else None

@@ -193,10 +193,10 @@ class TokenCache(Generic[T]):
 
     def _valid(self, request: TokenRequest) -> T | None:
         """Return the held token if it is valid; have it renewed if that is due."""
-        held = self._held.get(request)
-        now = time.time()
-        if held is None or now >= held.expires_on:
+        held = self._held_now(request)
+        if held is None:
             return None
+        now = time.time()
         if is_renewal_due(held, now) and now - self._renewal_tried_at.get(request, 0) >= RENEW_RETRY_SECONDS:
             self._renew_in_background(request, now)
         return held

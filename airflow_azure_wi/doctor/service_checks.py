@@ -1,18 +1,17 @@
 """Checks of what an access token opens: a subscription, a storage account, a container."""
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_azure_wi.access_token import object_id_in
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.doctor.services import Target
+from airflow_azure_wi.identity import is_guid
 from airflow_azure_wi.redaction import excerpt, quoted
 
 if TYPE_CHECKING:
     from requests import Response
 
-_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SECONDS = (5.0, 10.0)
 # The first version that takes tokens of Entra is 2017-11-09:
 # https://learn.microsoft.com/rest/api/storageservices/versioning-for-the-azure-storage-services
@@ -32,7 +31,7 @@ def check_subscription(case: Case, access_token: str, subscription_id: str) -> R
     import requests
 
     name = "subscription"
-    if not _GUID.fullmatch(subscription_id):
+    if not is_guid(subscription_id):
         found = f"the subscription is {quoted(subscription_id)}, expected a GUID (`az account show --query id`)"
         return Result(name, Status.FAILED, found)
     url = f"{case.cloud.resource_manager}/subscriptions/{subscription_id}?api-version=2022-12-01"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airflow_azure_wi.federation.issuers import problem_of_issuer
+from airflow_azure_wi.identity import is_guid
 from airflow_azure_wi.redaction import quoted
 
 # Each is at most this long:
@@ -17,7 +18,6 @@ _LONGEST_VALUE = 600
 _LONGEST_CREDENTIAL_NAME = 120
 _IDENTITY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,127}")
 _RESOURCE_GROUP = re.compile(r"(?=.{1,90}$)[\w().-]*[\w()-]")
-_GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _TENANT = re.compile(r"(?=.{3,253}$)[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _RESOURCE_ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)"
@@ -102,7 +102,7 @@ class Application:
 
     def problems(self) -> Iterator[str]:
         """Say what is wrong with its ids."""
-        if not _GUID.fullmatch(self.client_id):
+        if not is_guid(self.client_id):
             yield (
                 f"The application is {quoted(self.client_id)}, expected its application (client) id, a GUID (`az ad "
                 "app list --display-name NAME --query [].appId`)"
@@ -138,7 +138,7 @@ def problems_of_identity(identity: IdentityResource) -> Iterator[str]:
             f"The resource group is {quoted(identity.resource_group)}, expected 1 to 90 letters, digits, - _ . ( ), "
             "not ending with a dot (`resourceGroup` in the output of `az identity list`)"
         )
-    if identity.subscription_id is not None and not _GUID.fullmatch(identity.subscription_id):
+    if identity.subscription_id is not None and not is_guid(identity.subscription_id):
         yield (
             f"The subscription is {quoted(identity.subscription_id)}, expected a GUID (`az account show --query id`)"
         )
