@@ -15,11 +15,14 @@ from airflow_azure_wi.errors import AirflowNotInstalledError
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator
+    from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 __all__ = [
     "BASE_HOOK_MODULES",
     "BaseHook",
     "BaseOperator",
+    "BaseTrigger",
+    "TriggerEvent",
     "aget_connection",
     "amask_secret",
     "configured",
@@ -40,6 +43,8 @@ def __getattr__(name: str) -> Any:
         return _module(*BASE_HOOK_MODULES).BaseHook
     if name == "BaseOperator":  # Airflow 3.0 and later; 2.11
         return _module("airflow.sdk", "airflow.models.baseoperator").BaseOperator
+    if name in ("BaseTrigger", "TriggerEvent"):
+        return getattr(_module("airflow.triggers.base"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

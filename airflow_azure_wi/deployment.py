@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airflow_azure_wi.clouds import Cloud
+from airflow_azure_wi.endpoints import split_https_url
 from airflow_azure_wi.errors import DeploymentError
-from airflow_azure_wi.https_urls import split_https_url
 from airflow_azure_wi.redaction import holds_secret, quoted
 
 CONFIG_SECTION = "azure_workload_identity"

@@ -8,11 +8,16 @@ of a connection that it stores (``RE_SANITIZE_CONN_ID`` in ``airflow/models/conn
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from airflow_azure_wi.errors import EndpointError
-from airflow_azure_wi.https_urls import split_https_url
 from airflow_azure_wi.redaction import quoted
+
+# Instead of what requests says, which is a part of the password where there is a slash in it.
+PROXY_CANNOT_BE_PARSED = (
+    "the URL of the proxy in HTTPS_PROXY cannot be parsed: expected http://USER:PASSWORD@HOST:PORT, with each of "
+    "/ ? # @ : % in user and password percent-encoded"
+)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HTTPS = re.compile(r"https://", re.IGNORECASE)
@@ -145,3 +150,18 @@ def _is_host(netloc: str, hostname: str | None) -> bool:
         return "%" not in str(IPv6Address(hostname))
     except ValueError:
         return False
+
+
+def split_https_url(text: str) -> SplitResult | None:
+    """Return the parts of an https URL of a host; None for anything else.
+
+    A user or password in it, a port that is not a number and white space make it something else. Whether a path, a
+    query or a fragment may follow the host is for the caller to say.
+    """
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError where it is not a number
+    except ValueError:
+        return None
+    is_plain = bool(parts.hostname) and "@" not in parts.netloc and not any(map(str.isspace, text))
+    return parts if parts.scheme == "https" and is_plain else None

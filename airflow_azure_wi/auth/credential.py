@@ -11,9 +11,9 @@ from azure.identity import WorkloadIdentityCredential
 from airflow_azure_wi.auth.token_cache import TokenCache, TokenRequest
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import TenantError
-from airflow_azure_wi.federated_token import unverified_claims
 from airflow_azure_wi.identity import WorkloadIdentity, is_guid
 from airflow_azure_wi.redaction import excerpt
+from airflow_azure_wi.tokens import unverified_claims
 
 
 class SharedCredential(WorkloadIdentityCredential):

@@ -16,19 +16,19 @@ from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 from azure.identity import ClientAssertionCredential, WorkloadIdentityCredential
 
-from airflow_azure_wi import federated_token
+from airflow_azure_wi import tokens
 from airflow_azure_wi.auth import identity_binding
 from airflow_azure_wi.auth.token_cache import LONGEST_EXCHANGE_SECONDS, TokenRequest, is_renewal_due
 from airflow_azure_wi.auth.transport import token_transport, until
 from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.endpoints import PROXY_CANNOT_BE_PARSED
 from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix, Retry, entra_error_code
 from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, WorkloadIdentityError, names_of
-from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.federation import lookup_command
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
-from airflow_azure_wi.https_urls import PROXY_CANNOT_BE_PARSED
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.redaction import escaped, excerpt, quoted
+from airflow_azure_wi.tokens import FederatedToken
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
@@ -196,9 +196,7 @@ class TokenExchange:
 
     def _read_federated_token(self) -> FederatedToken:
         try:
-            return federated_token.read_current(
-                self._deployment.token_file, named_by=self._deployment.token_file_named_by
-            )
+            return tokens.read_current(self._deployment.token_file, named_by=self._deployment.token_file_named_by)
         except FederatedTokenError as error:
             found = str(error)
         raise FederatedTokenError(f"{self._who()}: {found}")

@@ -8,9 +8,9 @@ other extension point that needs no configuration, are loaded late or not at all
 What is replaced, once the module that holds it is imported by someone else:
 
 - ``BaseHook.get_connection`` and ``aget_connection``, so that stock hooks find in a connection of this package's type
-  what they look for (:mod:`~airflow_azure_wi.bridge.reading`);
+  what they look for (:mod:`~airflow_azure_wi.bridge.connections`);
 - what the stock provider's two credential factories do, so that its hooks sign in with this package's shared
-  credential (:mod:`~airflow_azure_wi.bridge.signing_in`);
+  credential (:mod:`~airflow_azure_wi.bridge.credentials`);
 - what names the connection of remote task logs (:mod:`~airflow_azure_wi.bridge.remote_logging`);
 - the few functions in :mod:`~airflow_azure_wi.bridge.table`, for hooks that use neither.
 

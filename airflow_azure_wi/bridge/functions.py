@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
-from airflow_azure_wi.bridge._imports import warn_once
-from airflow_azure_wi.bridge.reading import already_read, endpoint_needed, sign_in_through
-from airflow_azure_wi.bridge.signing_in import CLIENT_ID, SignIn, sign_in_for, sign_in_of
+from airflow_azure_wi.bridge.connections import already_read, endpoint_needed, sign_in_through
+from airflow_azure_wi.bridge.credentials import CLIENT_ID, SignIn, sign_in_for, sign_in_of
+from airflow_azure_wi.bridge.imports import warn_once
 from airflow_azure_wi.endpoints import endpoint_of, split
 from airflow_azure_wi.errors import EndpointError
 from airflow_azure_wi.redaction import quoted

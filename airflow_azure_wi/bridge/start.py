@@ -4,6 +4,6 @@ Airflow imports it at the end of ``import airflow``, in every process, and regis
 decides nothing. So it imports next to nothing, and never raises.
 """
 
-from airflow_azure_wi.bridge._switch import turn_on as _turn_on
+from airflow_azure_wi.bridge.switch import turn_on as _turn_on
 
 _turn_on()

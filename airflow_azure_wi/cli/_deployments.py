@@ -7,17 +7,17 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from airflow_azure_wi import federated_token
+from airflow_azure_wi import tokens
 from airflow_azure_wi.cli._chart_values import read_values
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import FederatedTokenError
-from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.federation import commands
 from airflow_azure_wi.federation.chart import release_of, warning_about_default
 from airflow_azure_wi.federation.credentials import SERVICE_ACCOUNT_PREFIX
 from airflow_azure_wi.federation.issuers import issuer_of
 from airflow_azure_wi.federation.workloads import Workloads, astro_accounts, problems_of_names, subject_of
 from airflow_azure_wi.redaction import quoted
+from airflow_azure_wi.tokens import FederatedToken
 
 _ASTRO, _HELM, _SERVICE_ACCOUNT, _SUBJECT = "--astro", "--helm", "--service-account", "--subject"
 
@@ -220,4 +220,4 @@ def _this_workload(arguments: argparse.Namespace, audience: str, problems: list[
 
 def _own_token() -> FederatedToken:
     deployment = Deployment.of(os.environ)
-    return federated_token.read(deployment.token_file, named_by=deployment.token_file_named_by)
+    return tokens.read(deployment.token_file, named_by=deployment.token_file_named_by)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from airflow_azure_wi.access_token import object_id_in
 from airflow_azure_wi.doctor import network_checks as network
 from airflow_azure_wi.doctor import service_checks as service
 from airflow_azure_wi.doctor import services as roles
@@ -12,8 +11,8 @@ from airflow_azure_wi.doctor import token_checks as deployed
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.result import Remark, Report, Result, Status
 from airflow_azure_wi.doctor.services import Target, target_of
-from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.redaction import excerpt
+from airflow_azure_wi.tokens import FederatedToken, object_id_in
 
 _SIGN_IN = ("token exchange", "access token")
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
-from airflow_azure_wi.https_urls import PROXY_CANNOT_BE_PARSED
+from airflow_azure_wi.endpoints import PROXY_CANNOT_BE_PARSED
 from airflow_azure_wi.redaction import excerpt
 
 _CONNECT_SECONDS = 5.0

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_azure_wi.access_token import object_id_in
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.doctor.services import Target
 from airflow_azure_wi.identity import is_guid
 from airflow_azure_wi.redaction import excerpt, quoted
+from airflow_azure_wi.tokens import object_id_in
 
 if TYPE_CHECKING:
     from requests import Response

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from airflow_azure_wi.clouds import Cloud
 from airflow_azure_wi.doctor.result import Remark
-from airflow_azure_wi.https_urls import split_https_url
+from airflow_azure_wi.endpoints import split_https_url
 
 _STORAGE_SCOPE = "https://storage.azure.com/.default"
 

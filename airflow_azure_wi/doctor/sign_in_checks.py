@@ -2,17 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_azure_wi.access_token import account_in
 from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix
 from airflow_azure_wi.errors import TokenExchangeError, WorkloadIdentityError
-from airflow_azure_wi.federated_token import FederatedToken, unverified_claims
 from airflow_azure_wi.federation import lookup_command
 from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
 from airflow_azure_wi.redaction import excerpt, holds_secret, quoted
+from airflow_azure_wi.tokens import FederatedToken, account_in, unverified_claims
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo

@@ -4,16 +4,16 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from airflow_azure_wi import federated_token
+from airflow_azure_wi import tokens
 from airflow_azure_wi.clouds import cloud_at
 from airflow_azure_wi.deployment import CONFIG_SECTION, DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.errors import FederatedTokenError
-from airflow_azure_wi.federated_token import FederatedToken
 from airflow_azure_wi.federation.issuers import problem_of_issuer
 from airflow_azure_wi.redaction import excerpt
+from airflow_azure_wi.tokens import FederatedToken
 
 _VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST")
 
@@ -98,7 +98,7 @@ def check_token_file(case: Case) -> tuple[Result, FederatedToken | None]:
     if case.development_credential:
         return _developer_signs_in(case), None
     try:
-        token = federated_token.read(file, named_by=case.deployment.token_file_named_by)
+        token = tokens.read(file, named_by=case.deployment.token_file_named_by)
         age = format_duration(time.time() - file.stat().st_mtime)
     except FederatedTokenError as error:
         return Result("token file", Status.FAILED, str(error)), None

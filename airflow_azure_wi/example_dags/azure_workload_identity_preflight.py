@@ -6,7 +6,7 @@ that your DAGs use.
 
 import pendulum
 
-from airflow_azure_wi.operators.preflight import AzureWorkloadIdentityPreflightOperator
+from airflow_azure_wi.preflight import AzureWorkloadIdentityPreflightOperator
 
 try:
     from airflow.sdk import DAG

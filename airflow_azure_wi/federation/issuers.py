@@ -8,7 +8,7 @@ URL; its configuration is at ISSUER/.well-known/openid-configuration).
 import ipaddress
 import re
 
-from airflow_azure_wi.https_urls import split_https_url
+from airflow_azure_wi.endpoints import split_https_url
 
 _CONFIGURATION = "/.well-known/openid-configuration"
 

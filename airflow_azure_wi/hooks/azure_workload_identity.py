@@ -186,8 +186,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         (``development_credential``), they say which of azure-identity's credentials is used, and neither a client id
         nor a file.
         """
-        from airflow_azure_wi.environment_variables import variables_for
         from airflow_azure_wi.hooks.configuration import deployment
+        from airflow_azure_wi.tools import variables_for
 
         return variables_for(self.get_identity(), deployment())
 
@@ -201,7 +201,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :param account: the name of the account, or the https URL of its blobs.
         :raises EndpointError: if it is neither.
         """
-        from airflow_azure_wi.storage_options import storage_options
+        from airflow_azure_wi.tools import storage_options
 
         return storage_options(account, cloud=self.get_identity().cloud, credential=self.get_async_credential())
 

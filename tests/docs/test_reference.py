@@ -19,9 +19,8 @@ PUBLIC = (
     "airflow_azure_wi.doctor",
     "airflow_azure_wi.errors",
     "airflow_azure_wi.hooks.azure_workload_identity",
-    "airflow_azure_wi.operators.preflight",
+    "airflow_azure_wi.preflight",
     "airflow_azure_wi.testing",
-    "airflow_azure_wi.triggers.preflight",
 )
 
 

@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-GROUND_FLOOR = ["identity", "federated_token", "deployment", "clouds", "entra_errors", "errors", "clients", "provider"]
+GROUND_FLOOR = [
+    "identity",
+    "tokens",
+    "endpoints",
+    "tools",
+    "deployment",
+    "clouds",
+    "entra_errors",
+    "errors",
+    "clients",
+    "provider",
+]
 
 
 def modules_after(script: str) -> set[str]:

@@ -28,7 +28,7 @@ def run(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         "from airflow_azure_wi import AzureWorkloadIdentityHook",
         "import airflow_azure_wi.hooks.azure_workload_identity",
-        "from airflow_azure_wi.operators.preflight import AzureWorkloadIdentityPreflightOperator",
+        "from airflow_azure_wi.preflight import AzureWorkloadIdentityPreflightOperator",
     ],
 )
 def test_an_import_says_what_to_do_instead(bare_python: Path, statement: str) -> None:

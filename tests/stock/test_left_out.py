@@ -21,7 +21,7 @@ from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 from airflow_azure_wi import at
 from airflow_azure_wi.airflow_compat import BaseHook
 from airflow_azure_wi.bridge import table
-from airflow_azure_wi.bridge._imports import warn_once
+from airflow_azure_wi.bridge.imports import warn_once
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from tests.recorder import Answer, Recorder
 from tests.stock.cases import CASES, Case

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from airflow_azure_wi import at
-from airflow_azure_wi.endpoints import Endpoint, named, split
+from airflow_azure_wi.endpoints import Endpoint, named, split, split_https_url
 from airflow_azure_wi.errors import EndpointError
 
 BLOB = "https://acct.blob.core.windows.net"
@@ -110,3 +110,31 @@ def test_only_the_id_of_a_connection_can_be_used_at_an_endpoint(conn_id: str) ->
 def test_an_id_is_checked_when_it_is_used_not_only_when_it_is_made(text: str) -> None:
     with pytest.raises(EndpointError, match="cannot be used: expected an https URL of a host"):
         named(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "login.microsoftonline.com",
+        "http://login.microsoftonline.com",
+        "https://",
+        "https:///path",
+        "https://user@login.microsoftonline.com",
+        "https://host:no-number",
+        "https://host:99999",
+        "https://[::1",
+        "https://ho st",
+        "https://host/a b",
+        "https://host/\n",
+    ],
+)
+def test_anything_else_is_none(text: str) -> None:
+    assert split_https_url(text) is None
+
+
+@pytest.mark.parametrize("text", ["https://host", "HTTPS://Host:8443/path/", "https://[::1]:8443", "https://host?q#f"])
+def test_an_https_url_has_parts(text: str) -> None:
+    parts = split_https_url(text)
+    assert parts is not None
+    assert parts.hostname in ("host", "::1")

@@ -28,9 +28,9 @@ from airflow_azure_wi.auth.credential import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.entra_errors import EXPLANATIONS
 from airflow_azure_wi.errors import FederatedTokenError, TenantError, TokenExchangeError, WorkloadIdentityError
-from airflow_azure_wi.federated_token import unverified_claims
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import CloseConnection, Delay, Hang, ManagedIdentity, OfflineAzure, Refuse, Status
+from airflow_azure_wi.tokens import unverified_claims
 from tests.integration.conftest import USER
 from tests.recorder import Answer, Recorder
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_azure_wi.bridge._imports import when_imported
+from airflow_azure_wi.bridge.imports import when_imported
 
 NAME = "made_for_a_test"
 
@@ -84,7 +84,7 @@ def test_the_module_keeps_its_loader_and_origin(name: str) -> None:
 # looked at.
 REGISTER = """
 import importlib, importlib.abc, importlib.machinery, importlib.util, sys
-from airflow_azure_wi.bridge._imports import when_imported
+from airflow_azure_wi.bridge.imports import when_imported
 times = []
 def act(module):
     module.value += 1

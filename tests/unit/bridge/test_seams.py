@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 import pytest
 
-from airflow_azure_wi.bridge import functions, reading, signing_in, table
-from airflow_azure_wi.bridge._imports import warn_once
+from airflow_azure_wi.bridge import connections, credentials, functions, table
+from airflow_azure_wi.bridge.imports import warn_once
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_a_factory_of_another_kind_is_left_alone_and_named_once(caplog: pytest.L
     utils.get_sync_default_azure_credential = make_default
     utils.get_async_default_azure_credential = functools.partial(make_default)
     for _ in range(2):
-        signing_in.replace_in(utils)
+        credentials.replace_in(utils)
     [warning] = warnings_in(caplog)
     assert "stock.utils.get_sync_default_azure_credential" in warning
     assert utils.get_sync_default_azure_credential is make_default
@@ -42,7 +42,7 @@ def test_a_factory_keeps_its_arguments_and_is_the_same_object_for_all_who_import
     utils = ModuleType("stock.utils")
     factory = functools.partial(make_default, use_async=False)
     utils.get_sync_default_azure_credential = utils.get_async_default_azure_credential = factory
-    signing_in.replace_in(utils)
+    credentials.replace_in(utils)
     assert utils.get_sync_default_azure_credential is factory
     assert factory(managed_identity_client_id="id") == {"use_async": False, "managed_identity_client_id": "id"}
 
@@ -71,7 +71,7 @@ def test_a_base_hook_without_its_method_is_named_and_left_alone(
     methods: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     base_hook = type("BaseHook", (), {"__module__": "airflow.somewhere", **methods})
-    reading.replace_in(base_hook)
+    connections.replace_in(base_hook)
     [warning] = warnings_in(caplog)
     assert "airflow.somewhere.BaseHook has no get_connection" in warning
     assert vars(base_hook).get("get_connection") is methods.get("get_connection")
@@ -96,7 +96,7 @@ def test_a_base_hook_of_static_methods_is_read_through_classes_and_instances(cap
         get_connection = staticmethod(connection_of)
         aget_connection = staticmethod(aconnection_of)
 
-    reading.replace_in(BaseHook)
+    connections.replace_in(BaseHook)
     for reader in (BaseHook, BaseHook(), type("Derived", (BaseHook,), {})):
         assert reader.get_connection("one").conn_id == "one"
         assert reader.get_connection(conn_id="one").conn_id == "one"
@@ -108,7 +108,7 @@ def test_a_patched_method_is_called_as_it_is(caplog: pytest.LogCaptureFixture) -
     class BaseHook:
         get_connection = PatchedMethod()
 
-    reading.replace_in(BaseHook)
+    connections.replace_in(BaseHook)
     assert BaseHook.get_connection("one", conn_type="mysql").conn_type == "mysql"
     assert warnings_in(caplog) == []
 
@@ -123,7 +123,7 @@ def test_it_has_the_signature_of_what_it_replaces() -> None:
         async def aget_connection(cls, conn_id: str) -> Any:
             return connection_of(conn_id)
 
-    reading.replace_in(BaseHook)
+    connections.replace_in(BaseHook)
     for method in ("get_connection", "aget_connection"):
         assert list(inspect.signature(getattr(BaseHook, method)).parameters) == ["conn_id"]
     with patch.object(BaseHook, "get_connection", autospec=True, return_value="mocked"):
@@ -136,7 +136,7 @@ def test_a_class_of_somebody_else_is_no_stock_hook_whatever_its_name() -> None:
         def get_connection(cls, conn_id: str) -> Any:
             return connection_of(conn_id, "azure_workload_identity")
 
-    reading.replace_in(BaseHook)
+    connections.replace_in(BaseHook)
     for name in ("BaseHook", "WasbHook", "AzureBaseHook"):
         reader = type(name, (BaseHook,), {"__module__": "my_hooks"})
         assert vars(reader.get_connection("one")) == vars(connection_of("one", "azure_workload_identity"))

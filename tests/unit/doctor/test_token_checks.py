@@ -11,7 +11,7 @@ from airflow_azure_wi.doctor.token_checks import (
     check_lifetime,
     check_token_file,
 )
-from airflow_azure_wi.federated_token import FederatedToken
+from airflow_azure_wi.tokens import FederatedToken
 from tests.stored_connection import StoredConnection
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"

@@ -11,8 +11,8 @@ from typing import Any
 
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
-from airflow_azure_wi.bridge._imports import warn_once
-from airflow_azure_wi.bridge.signing_in import CLIENT_ID, MarkedId, SignIn
+from airflow_azure_wi.bridge.credentials import CLIENT_ID, MarkedId, SignIn
+from airflow_azure_wi.bridge.imports import warn_once
 from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.endpoints import Endpoint
 from airflow_azure_wi.errors import EndpointError

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from airflow_azure_wi.bridge._imports import warn_once
+from airflow_azure_wi.bridge.imports import warn_once
 
 if TYPE_CHECKING:
     from azure.identity import WorkloadIdentityCredential

@@ -1,8 +1,8 @@
 """Read: what stock hooks find in a connection of this package's type.
 
 ``BaseHook.get_connection`` answers the stock provider's hooks with a copy of the connection (made in
-:mod:`~airflow_azure_wi.bridge.showing`). All other code reads what is stored. It is here, too, that an endpoint in a
-connection id is taken off before Airflow looks the connection up; an ``@`` in the id of any other connection means
+:mod:`~airflow_azure_wi.bridge.connection_view`). All other code reads what is stored. It is here, too, that an endpoint
+in a connection id is taken off before Airflow looks the connection up; an ``@`` in the id of any other connection means
 nothing, and it is looked up as it is.
 """
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
-from airflow_azure_wi.bridge._imports import warn_once
-from airflow_azure_wi.bridge.signing_in import SignIn, note_read
+from airflow_azure_wi.bridge.credentials import SignIn, note_read
+from airflow_azure_wi.bridge.imports import warn_once
 from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 
 # Everything else is imported where it is used: every process reads this module, and few meet such a connection.
@@ -177,7 +177,7 @@ def _answer(reader: type[Any], base_hook: type[Any], connection: Any, text: str 
     is_stock = reader is base_hook or any(map(table.is_stock, reader.__mro__))
     if not _serves(connection, is_named=text is not None) or not is_stock:
         return connection
-    from airflow_azure_wi.bridge.showing import shown
+    from airflow_azure_wi.bridge.connection_view import shown
 
     if text is not None:
         _check_takes_endpoint(reader, connection, text)

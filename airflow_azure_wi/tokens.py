@@ -1,4 +1,4 @@
-"""The federated token that the cluster projects into a file, and what it claims."""
+"""What a federated token and an access token claim, and reading the file that the cluster projects."""
 
 import base64
 import json
@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.errors import FederatedTokenError
+from airflow_azure_wi.identity import is_guid
 from airflow_azure_wi.redaction import excerpt, quoted
 
 PROJECT_IT = (
@@ -35,6 +36,9 @@ _PARTS_OF_A_TOKEN = 3
 # a file that a simpler writer has truncated, is worth repeating before it is an error.
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 0.05
+
+# In the order in which they name a person best; an application has none of them.
+_NAMES_OF_A_PERSON = ("upn", "preferred_username", "unique_name", "email")
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,19 @@ def unverified_claims(token: str) -> Mapping[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return claims if isinstance(claims, dict) and isinstance(header, dict) else None
+
+
+def account_in(access_token: str) -> str:
+    """Return the name of the account that an access token is for: a person's, or else an application's client id."""
+    claims = unverified_claims(access_token) or {}
+    names = (claims.get(claim) for claim in (*_NAMES_OF_A_PERSON, "appid", "azp"))
+    return next((str(name) for name in names if name), "an application that the token does not name")
+
+
+def object_id_in(access_token: str) -> str | None:
+    """Return the object id of the service principal or person that an access token is for, or None."""
+    object_id = str((unverified_claims(access_token) or {}).get("oid"))
+    return object_id if is_guid(object_id) else None
 
 
 def _base64url(part: str) -> bytes:

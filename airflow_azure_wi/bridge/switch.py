@@ -3,7 +3,7 @@
 from types import ModuleType
 
 from airflow_azure_wi import airflow_compat
-from airflow_azure_wi.bridge import _imports, table
+from airflow_azure_wi.bridge import imports, table
 
 CONFIG_SECTION = "azure_workload_identity"
 OPTION = "bridge_stock_hooks"
@@ -14,11 +14,11 @@ def turn_on() -> None:
     if not is_enabled():
         return
     for name in airflow_compat.BASE_HOOK_MODULES:
-        _imports.when_imported(name, _bridge_base_hook)
-    _imports.when_imported(f"{table.STOCK}.log.wasb_task_handler", _wait_for_remote_logging)
-    _imports.when_imported(f"{table.STOCK}.utils", _bridge_factories)
+        imports.when_imported(name, _bridge_base_hook)
+    imports.when_imported(f"{table.STOCK}.log.wasb_task_handler", _wait_for_remote_logging)
+    imports.when_imported(f"{table.STOCK}.utils", _bridge_factories)
     for name in table.modules():
-        _imports.when_imported(name, _bridge_functions)
+        imports.when_imported(name, _bridge_functions)
 
 
 def is_enabled() -> bool:
@@ -26,29 +26,29 @@ def is_enabled() -> bool:
     try:
         return airflow_compat.configured_switch(CONFIG_SECTION, OPTION, default=True)
     except Exception as error:  # noqa: BLE001 - no mistake in a configuration may keep Airflow from starting
-        _imports.warn_once(f"Airflow's configuration: {error} The bridge to the stock Azure hooks stays on.")
+        imports.warn_once(f"Airflow's configuration: {error} The bridge to the stock Azure hooks stays on.")
         return True
 
 
 def _bridge_base_hook(module: ModuleType) -> None:
-    from airflow_azure_wi.bridge import reading
+    from airflow_azure_wi.bridge import connections
 
     # An alias for a class of another module is replaced there.
     base_hook = vars(module).get("BaseHook")
     if base_hook is not None and base_hook.__module__ == module.__name__:
-        reading.replace_in(base_hook)
+        connections.replace_in(base_hook)
 
 
 def _wait_for_remote_logging(_: ModuleType) -> None:
     from airflow_azure_wi.bridge import remote_logging
 
-    _imports.when_imported("airflow.sdk.log", remote_logging.replace_in)
+    imports.when_imported("airflow.sdk.log", remote_logging.replace_in)
 
 
 def _bridge_factories(module: ModuleType) -> None:
-    from airflow_azure_wi.bridge import signing_in
+    from airflow_azure_wi.bridge import credentials
 
-    signing_in.replace_in(module)
+    credentials.replace_in(module)
 
 
 def _bridge_functions(module: ModuleType) -> None:

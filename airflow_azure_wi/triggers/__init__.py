@@ -1,1 +1,0 @@
-"""Triggers of this package, which run in the triggerer."""
