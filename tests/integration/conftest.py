@@ -20,15 +20,15 @@ def who(identity: ManagedIdentity) -> WorkloadIdentity:
 
 
 @pytest.fixture
-def here(workload: OfflineAzure) -> Deployment:
+def deployment(workload: OfflineAzure) -> Deployment:
     return Deployment.of(os.environ)
 
 
 @pytest.fixture
-def credential(here: Deployment, who: WorkloadIdentity) -> SharedCredential:
-    return credential_for(who, here, used_by=USER)
+def credential(deployment: Deployment, who: WorkloadIdentity) -> SharedCredential:
+    return credential_for(who, deployment, used_by=USER)
 
 
 @pytest.fixture
-def async_credential(here: Deployment, who: WorkloadIdentity) -> AsyncSharedCredential:
-    return async_credential_for(who, here, used_by=USER)
+def async_credential(deployment: Deployment, who: WorkloadIdentity) -> AsyncSharedCredential:
+    return async_credential_for(who, deployment, used_by=USER)

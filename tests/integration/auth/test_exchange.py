@@ -289,7 +289,7 @@ def test_a_rotated_token_is_presented_at_the_next_exchange(credential: SharedCre
 def test_a_rotation_between_two_attempts_is_noticed(
     workload: OfflineAzure,
     who: WorkloadIdentity,
-    here: Deployment,
+    deployment: Deployment,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -301,7 +301,7 @@ def test_a_rotation_between_two_attempts_is_noticed(
     workload.entra.fail_next(Delay(6))
     fresh = workload.projected_token.path.read_text()
     threading.Timer(3, file.write_text, (fresh,)).start()
-    assert credential_for(who, replace(here, token_file=file), used_by=USER).get_token(STORAGE).token
+    assert credential_for(who, replace(deployment, token_file=file), used_by=USER).get_token(STORAGE).token
     assert outcomes(workload) == ["AADSTS700024", None]
 
 
@@ -394,11 +394,11 @@ class Streaming:
 
 
 def test_of_an_answer_without_an_end_little_is_read(
-    workload: OfflineAzure, who: WorkloadIdentity, here: Deployment
+    workload: OfflineAzure, who: WorkloadIdentity, deployment: Deployment
 ) -> None:
     server = Streaming(b'"' + b"x" * 65_535)
     with workload.serving(server, server.host):
-        elsewhere = replace(here, authority_host=f"https://{server.host}")
+        elsewhere = replace(deployment, authority_host=f"https://{server.host}")
         message = refusal_of(credential_for(who, elsewhere, used_by=USER))
     assert "returned an invalid token response" in message
     assert len(message) < 2500
@@ -406,13 +406,13 @@ def test_of_an_answer_without_an_end_little_is_read(
 
 
 def test_a_server_that_trickles_keeps_nobody_for_long(
-    workload: OfflineAzure, who: WorkloadIdentity, here: Deployment, monkeypatch: pytest.MonkeyPatch
+    workload: OfflineAzure, who: WorkloadIdentity, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_exchange, "TOTAL_SECONDS", 3.0)
     server = Streaming(b" ", every_seconds=0.3)
     with workload.serving(server, server.host):
         begun = time.monotonic()
-        elsewhere = replace(here, authority_host=f"https://{server.host}")
+        elsewhere = replace(deployment, authority_host=f"https://{server.host}")
         assert "could not be reached" in refusal_of(credential_for(who, elsewhere, used_by=USER))
         assert time.monotonic() - begun < 6
 
@@ -452,25 +452,25 @@ def crash_report(error: BaseException) -> str:
 
 
 def test_no_frame_of_an_error_holds_a_token(
-    credential: SharedCredential, who: WorkloadIdentity, azure: OfflineAzure, here: Deployment, tmp_path: Path
+    credential: SharedCredential, who: WorkloadIdentity, azure: OfflineAzure, deployment: Deployment, tmp_path: Path
 ) -> None:
     token = azure.projected_token.path.read_text()
     half = tmp_path / "half"
     half.write_text(token[: token.rindex(".")])
     failures = {
-        "unreachable": replace(here, authority_host="https://127.0.0.1:1"),
-        "half a token": replace(here, token_file=half),
-        "refused": here,
-        "invalid token response": here,
+        "unreachable": replace(deployment, authority_host="https://127.0.0.1:1"),
+        "half a token": replace(deployment, token_file=half),
+        "refused": deployment,
+        "invalid token response": deployment,
     }
-    for name, deployment in failures.items():
+    for name, failing in failures.items():
         azure.entra.clear()
         if name == "refused":
             azure.entra.fail_next(Refuse("AADSTS700016"))
         if name == "invalid token response":
             azure.entra.fail_next(Status(200, json.dumps({"access_token": token, "expires_in": -1}).encode()))
         with pytest.raises(WorkloadIdentityError) as caught:
-            credential_for(who, deployment, used_by=USER).get_token(STORAGE)
+            credential_for(who, failing, used_by=USER).get_token(STORAGE)
         assert caught.value.__cause__ is None, name
         assert caught.value.__context__ is None, name
         assert token[:60] not in crash_report(caught.value), name
@@ -488,9 +488,9 @@ def test_errors_keep_their_fields_across_processes(credential: SharedCredential,
 
 class TestTheTenantThatAServiceNames:
     @pytest.fixture
-    def by_domain(self, identity: ManagedIdentity, here: Deployment) -> SharedCredential:
+    def by_domain(self, identity: ManagedIdentity, deployment: Deployment) -> SharedCredential:
         identity.tenant_domain = "contoso.onmicrosoft.com"
-        return credential_for(WorkloadIdentity(identity.client_id, identity.tenant_domain), here, used_by=USER)
+        return credential_for(WorkloadIdentity(identity.client_id, identity.tenant_domain), deployment, used_by=USER)
 
     def test_may_be_the_guid_of_a_domain(
         self, by_domain: SharedCredential, identity: ManagedIdentity, azure: OfflineAzure

@@ -39,10 +39,10 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_exchange, "FIRST_PAUSE_SECONDS", 0.05)
 
 
-def outcomes_of_threads_and_coroutines(who: WorkloadIdentity, here: Deployment) -> set[str]:
+def outcomes_of_threads_and_coroutines(who: WorkloadIdentity, deployment: Deployment) -> set[str]:
     """Have threads and coroutines ask at once; return the tokens they got, and the classes of the errors."""
-    credential = credential_for(who, here, used_by=USER)
-    async_credential = async_credential_for(who, here, used_by=USER)
+    credential = credential_for(who, deployment, used_by=USER)
+    async_credential = async_credential_for(who, deployment, used_by=USER)
 
     def outcome(ask: Callable[[], str]) -> str:
         try:
@@ -62,17 +62,17 @@ def outcomes_of_threads_and_coroutines(who: WorkloadIdentity, here: Deployment) 
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_of_entra(workload: OfflineAzure, who: WorkloadIdentity, here: Deployment, name: str) -> None:
+def test_a_fault_of_entra(workload: OfflineAzure, who: WorkloadIdentity, deployment: Deployment, name: str) -> None:
     faults, ends_well = FAULTS[name]
     workload.entra.fail_next(*faults)
-    outcomes = outcomes_of_threads_and_coroutines(who, here)
+    outcomes = outcomes_of_threads_and_coroutines(who, deployment)
     if ends_well:
         assert all(outcome.startswith("eyJ") for outcome in outcomes), outcomes
         assert len(outcomes) == 1
     else:
         # Who came after the failed exchange made the next one, and got a token.
         assert TokenExchangeError.__name__ in outcomes
-    assert credential_for(who, here, used_by=USER).get_token(STORAGE).token, "the next asker is not held back"
+    assert credential_for(who, deployment, used_by=USER).get_token(STORAGE).token, "the next asker is not held back"
 
 
 @contextmanager
@@ -92,12 +92,12 @@ def holding(file: Path, content: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("trouble", ["vanished", "empty", "half-written"])
 def test_a_trouble_with_the_token_file(
-    workload: OfflineAzure, who: WorkloadIdentity, here: Deployment, tmp_path: Path, trouble: str
+    workload: OfflineAzure, who: WorkloadIdentity, deployment: Deployment, tmp_path: Path, trouble: str
 ) -> None:
     file = tmp_path / "token"
     token = workload.projected_token.path.read_text()
     file.write_text(token)
-    own = replace(here, token_file=file)
+    own = replace(deployment, token_file=file)
     context = {
         "vanished": removed(file),
         "empty": holding(file, ""),
@@ -109,7 +109,9 @@ def test_a_trouble_with_the_token_file(
     assert credential_for(who, own, used_by=USER).get_token(STORAGE).token, "once it is there, it is used"
 
 
-def test_a_file_that_is_replaced_all_the_time(workload: OfflineAzure, who: WorkloadIdentity, here: Deployment) -> None:
+def test_a_file_that_is_replaced_all_the_time(
+    workload: OfflineAzure, who: WorkloadIdentity, deployment: Deployment
+) -> None:
     """The kubelet's symlink swap, hundreds of times while the file is read."""
     over = threading.Event()
 
@@ -120,7 +122,7 @@ def test_a_file_that_is_replaced_all_the_time(workload: OfflineAzure, who: Workl
     rotating = threading.Thread(target=rotate)
     rotating.start()
     try:
-        credential = credential_for(who, here, used_by=USER)
+        credential = credential_for(who, deployment, used_by=USER)
         for number in range(100):
             # A claims challenge makes an exchange each time.
             credential.get_token(STORAGE, claims=f'{{"access_token": {{"number": {number}}}}}')
@@ -131,7 +133,7 @@ def test_a_file_that_is_replaced_all_the_time(workload: OfflineAzure, who: Workl
 
 
 def test_twenty_hooks_of_five_services_make_five_exchanges(
-    workload: OfflineAzure, who: WorkloadIdentity, here: Deployment
+    workload: OfflineAzure, who: WorkloadIdentity, deployment: Deployment
 ) -> None:
     services = [
         "storage.azure.com",
@@ -141,5 +143,5 @@ def test_twenty_hooks_of_five_services_make_five_exchanges(
         "cosmos.azure.com",
     ]
     for number in range(20):
-        credential_for(who, here, used_by=USER).get_token(f"https://{services[number % 5]}/.default")
+        credential_for(who, deployment, used_by=USER).get_token(f"https://{services[number % 5]}/.default")
     assert len(workload.entra.exchanges) == 5

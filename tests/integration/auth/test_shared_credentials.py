@@ -39,26 +39,26 @@ def test_they_are_the_types_of_azure_identity(
 
 
 def test_the_same_who_and_where_is_the_same_credential(credential: SharedCredential, who: WorkloadIdentity) -> None:
-    here = Deployment.of(os.environ)
-    assert credential_for(replace(who, subscription_id=None), here, used_by="another") is credential
-    assert credential_for(replace(who, client_id="0" * 8), here, used_by=USER) is not credential
+    deployment = Deployment.of(os.environ)
+    assert credential_for(replace(who, subscription_id=None), deployment, used_by="another") is credential
+    assert credential_for(replace(who, client_id="0" * 8), deployment, used_by=USER) is not credential
     elsewhere = Deployment.of({**os.environ, "AZURE_FEDERATED_TOKEN_FILE": "/another"})
     assert credential_for(who, elsewhere, used_by=USER) is not credential
 
 
 def test_many_other_identities_leave_it_as_it_is(credential: SharedCredential, who: WorkloadIdentity) -> None:
-    here = Deployment.of(os.environ)
+    deployment = Deployment.of(os.environ)
     for number in range(60):
-        credential_for(replace(who, client_id=str(number)), here, used_by=USER)
-    assert credential_for(who, here, used_by=USER) is credential
+        credential_for(replace(who, client_id=str(number)), deployment, used_by=USER)
+    assert credential_for(who, deployment, used_by=USER) is credential
 
 
-def test_threads_that_build_it_at_once_get_the_same_one(here: Deployment, who: WorkloadIdentity) -> None:
+def test_threads_that_build_it_at_once_get_the_same_one(deployment: Deployment, who: WorkloadIdentity) -> None:
     ready = threading.Barrier(50)
 
     def build() -> int:
         ready.wait()
-        return id(credential_for(who, here, used_by=USER))
+        return id(credential_for(who, deployment, used_by=USER))
 
     with ThreadPoolExecutor(50) as pool:
         assert len({future.result() for future in [pool.submit(build) for _ in range(50)]}) == 1
