@@ -2,50 +2,37 @@
 
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
 from airflow_azure_wi.clouds import Cloud
 from airflow_azure_wi.endpoints import split_https_url
 from airflow_azure_wi.errors import DeploymentError
+from airflow_azure_wi.provider import OPTIONS, option_name
 from airflow_azure_wi.redaction import holds_secret, quoted
 
-CONFIG_SECTION = "azure_workload_identity"
+TOKEN_FILE_VARIABLE, AUTHORITY_VARIABLE = "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"
+
+# All that a deployment reads of its environment.
+VARIABLES = (TOKEN_FILE_VARIABLE, AUTHORITY_VARIABLE, "XDG_RUNTIME_DIR")
 
 # Where the AKS webhook projects it:
 # https://azure.github.io/azure-workload-identity/docs/installation/mutating-admission-webhook.html
 STANDARD_TOKEN_FILE = "/var/run/secrets/azure/tokens/azure-identity-token"
+_WEBHOOK = f"the standard path of the AKS webhook, as {TOKEN_FILE_VARIABLE} is not set"
 
 # A tmpfs that any user may write to, with the sticky bit; in Kubernetes each pod has its own. None on macOS.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is checked by private_folder
 _FOLDER_NAME = "airflow-azure-wi"
 
-DEVELOPMENT_OPTION = f"[{CONFIG_SECTION}] development_credential"
-# The classes of azure-identity; AZURE_TOKEN_CREDENTIALS takes their names in all languages.
-DEVELOPMENT_CREDENTIALS = {
-    "azure_cli": "AzureCliCredential",
-    "azure_developer_cli": "AzureDeveloperCliCredential",
-    "environment": "EnvironmentCredential",
-}
+DEVELOPMENT_OPTION = option_name("development_credential")
 
+# What Airflow takes for a boolean.
+_TRUE, _FALSE = {"true", "1", "t"}, {"false", "0", "f"}
 
-class Options(NamedTuple):
-    """The options of the section ``[azure_workload_identity]``, as texts; empty ones are not set.
-
-    :param federated_token_file: the federated token's file, where AZURE_FEDERATED_TOKEN_FILE does not name it.
-    :param token_cache: ``memory`` or ``disk``.
-    :param token_cache_folder: the folder for ``disk``, where it is not to be the default one.
-    :param identity_binding: whether to exchange tokens through the proxy of AKS identity bindings.
-    :param development_credential: how a developer signs in where there is no federated token, if at all.
-    """
-
-    federated_token_file: str = ""
-    token_cache: str = ""
-    token_cache_folder: str = ""
-    identity_binding: str = ""
-    development_credential: str = ""
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -59,38 +46,54 @@ class Deployment:
         them in the memory of each.
     :param identity_binding: whether to go through the proxy of AKS identity bindings.
     :param development_credential: how a developer signs in where there is no federated token, or None for not at all.
+    :param problems: what is wrong, by the field that could not be read, and has its default instead.
     """
 
-    token_file: Path
-    token_file_named_by: str
+    token_file: Path = Path(STANDARD_TOKEN_FILE)
+    token_file_named_by: str = _WEBHOOK
     authority_host: str | None = None
     token_cache_folder: Path | None = None
     identity_binding: bool = False
     development_credential: str | None = None
+    problems: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], options: Options | None = None) -> "Deployment":
+    def of(cls, environment: Mapping[str, str], options: Mapping[str, str] | None = None) -> "Deployment":
         """Read the deployment from its environment variables and Airflow's configuration.
 
         :param environment: AZURE_FEDERATED_TOKEN_FILE and AZURE_AUTHORITY_HOST are read from it.
-        :param options: Airflow's configuration. Its ``federated_token_file`` is used where
-            AZURE_FEDERATED_TOKEN_FILE is not set; without both, the AKS webhook's standard path is.
+        :param options: the texts of :data:`~airflow_azure_wi.provider.OPTIONS` that are set. ``federated_token_file``
+            is used where AZURE_FEDERATED_TOKEN_FILE is not set; without both, the AKS webhook's standard path is.
         :raises DeploymentError: names everything that is wrong, at once.
         """
-        options = options or Options()
-        problems: list[str] = []
-        token_file, named_by = _token_file(environment, options.federated_token_file, problems)
-        deployment = cls(
+        deployment = cls.with_problems(environment, options)
+        if deployment.problems:
+            raise DeploymentError("\n".join(deployment.problems.values()))
+        return deployment
+
+    @classmethod
+    def with_problems(cls, environment: Mapping[str, str], options: Mapping[str, str] | None = None) -> "Deployment":
+        """Read the deployment as :meth:`of` does, and keep what is wrong with a field as one of its problems."""
+        options = options or {}
+        problems: dict[str, str] = {}
+
+        def read(name: str, reader: Callable[[Mapping[str, str], Mapping[str, str]], Value], default: Value) -> Value:
+            try:
+                return reader(environment, options)
+            except DeploymentError as error:
+                problems[name] = str(error)
+                return default
+
+        token_file, named_by = read("token_file", _token_file, (STANDARD_TOKEN_FILE, _WEBHOOK))
+        return cls(
             Path(token_file),
             named_by,
-            _authority_host(environment.get("AZURE_AUTHORITY_HOST", ""), problems),
-            _token_cache_folder(options, environment, problems),
-            _identity_binding(options.identity_binding, problems),
-            _development_credential(options.development_credential, problems),
+            read("authority_host", _authority_host, None),
+            read("token_cache_folder", _token_cache_folder, None),
+            read("identity_binding", _identity_binding, False),
+            read("development_credential", _development_credential, None),
+            problems,
         )
-        if problems:
-            raise DeploymentError("\n".join(problems))
-        return deployment
 
     def authority_host_for(self, cloud: Cloud) -> str:
         """Return the https URL, without a trailing slash, that exchanges tokens for identities of a cloud."""
@@ -101,51 +104,47 @@ class Deployment:
         return self.development_credential if _is_missing(self.token_file) else None
 
 
-def _token_file(environment: Mapping[str, str], configured: str, problems: list[str]) -> tuple[str, str]:
+def _token_file(environment: Mapping[str, str], options: Mapping[str, str]) -> tuple[str, str]:
+    option = "federated_token_file"
     for path, named_by in (
-        (
-            environment.get("AZURE_FEDERATED_TOKEN_FILE", "").strip(),
-            "the environment variable AZURE_FEDERATED_TOKEN_FILE",
-        ),
-        (configured.strip(), f"{_option('federated_token_file')} of Airflow's configuration"),
+        (environment.get(TOKEN_FILE_VARIABLE, "").strip(), f"the environment variable {TOKEN_FILE_VARIABLE}"),
+        (options.get(option, "").strip(), f"{option_name(option)} of Airflow's configuration"),
     ):
         if path and holds_secret(path):
-            problems.append(
+            raise DeploymentError(
                 f"{named_by[0].upper()}{named_by[1:]} is {quoted(path)}, expected the path of the file that holds the "
                 "federated token. Correct it in the deployment."
             )
         if path:
             return path, named_by
-    return STANDARD_TOKEN_FILE, "the standard path of the AKS webhook, as AZURE_FEDERATED_TOKEN_FILE is not set"
+    return STANDARD_TOKEN_FILE, _WEBHOOK
 
 
-def _authority_host(value: str, problems: list[str]) -> str | None:
-    value = value.strip()
+def _authority_host(environment: Mapping[str, str], _: Mapping[str, str]) -> str | None:
+    value = environment.get(AUTHORITY_VARIABLE, "").strip()
     if not value:
         return None
     url = (value if "://" in value else f"https://{value}").rstrip("/")
     parts = split_https_url(url)
     if parts is None or parts.path or parts.query or parts.fragment or holds_secret(value):
-        problems.append(
-            f"The environment variable AZURE_AUTHORITY_HOST is {quoted(value)}, expected an https URL of a host such "
+        raise DeploymentError(
+            f"The environment variable {AUTHORITY_VARIABLE} is {quoted(value)}, expected an https URL of a host such "
             "as https://login.microsoftonline.com/, without a tenant or another path. Correct it in the deployment, or "
             "unset it to use the authority host of the connection's cloud."
         )
     return url
 
 
-def _token_cache_folder(options: Options, environment: Mapping[str, str], problems: list[str]) -> Path | None:
-    kind, folder = options.token_cache.strip().lower(), options.token_cache_folder.strip()
-    if kind not in {"", "memory", "disk"}:
-        problems.append(f"{_option('token_cache')} is {quoted(options.token_cache)}, expected memory or disk.")
-    if kind != "disk":
+def _token_cache_folder(environment: Mapping[str, str], options: Mapping[str, str]) -> Path | None:
+    if _choice("token_cache", options) != "disk":
         return None
+    option, folder = "token_cache_folder", options.get("token_cache_folder", "").strip()
     chosen = Path(folder) if folder else default_token_cache_folder(environment, os.geteuid())
     if chosen is None or not chosen.is_absolute() or "\0" in folder or holds_secret(folder):
-        problems.append(
-            f"{_option('token_cache_folder')} is {quoted(folder)}, expected the absolute path of a folder in memory, "
-            f"because {_option('token_cache')} is disk. Where there is XDG_RUNTIME_DIR or {SHARED_MEMORY}, it may be "
-            "left empty."
+        raise DeploymentError(
+            f"{option_name(option)} is {quoted(folder)}, expected the absolute path of a folder in memory, because "
+            f"{option_name('token_cache')} is disk. Where there is XDG_RUNTIME_DIR or {SHARED_MEMORY}, it may be left "
+            "empty."
         )
     return chosen
 
@@ -175,21 +174,25 @@ def _owner_of_folder(path: Path) -> int | None:
     return found.st_uid if stat.S_ISDIR(found.st_mode) else None
 
 
-def _identity_binding(value: str, problems: list[str]) -> bool:
+def _identity_binding(_: Mapping[str, str], options: Mapping[str, str]) -> bool:
+    value = options.get("identity_binding", "")
     word = value.strip().lower()
-    if word not in {"", "true", "false", "1", "0", "t", "f"}:
-        problems.append(f"{_option('identity_binding')} is {quoted(value)}, expected True or False.")
-    return word in {"true", "1", "t"}
+    if word not in {"", *_TRUE, *_FALSE}:
+        raise DeploymentError(f"{option_name('identity_binding')} is {quoted(value)}, expected True or False.")
+    return word in _TRUE
 
 
-def _development_credential(value: str, problems: list[str]) -> str | None:
-    word = value.strip().lower()
-    if word and word not in DEVELOPMENT_CREDENTIALS:
-        problems.append(
-            f"{DEVELOPMENT_OPTION} is {quoted(value)}, expected one of {', '.join(DEVELOPMENT_CREDENTIALS)}, or "
-            "nothing where workloads run."
-        )
-    return word or None
+def _development_credential(_: Mapping[str, str], options: Mapping[str, str]) -> str | None:
+    return _choice("development_credential", options) or None
+
+
+def _choice(name: str, options: Mapping[str, str]) -> str:
+    option, value = OPTIONS[name], options.get(name, "")
+    word = value.strip().lower() or option.default
+    if word and word not in option.allowed:
+        expected = " or ".join(option.allowed) if option.default else f"one of {', '.join(option.allowed)}, or nothing"
+        raise DeploymentError(f"{option_name(name)} is {quoted(value)}, expected {expected}.")
+    return word
 
 
 def _is_missing(file: Path) -> bool:
@@ -201,7 +204,3 @@ def _is_missing(file: Path) -> bool:
     except (OSError, ValueError):
         return False
     return False
-
-
-def _option(name: str) -> str:
-    return f"[{CONFIG_SECTION}] {name}"

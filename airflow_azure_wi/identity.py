@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_azure_wi.clouds import CHINA, CLOUDS, PUBLIC, US_GOVERNMENT, Cloud, cloud_named, names_of_clouds
 from airflow_azure_wi.errors import IdentityError
-from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
+from airflow_azure_wi.provider import CONNECTION_TYPE, FIELDS, GUID, GUID_OR_DOMAIN, STOCK_CONNECTION_TYPE
 from airflow_azure_wi.redaction import excerpt, quoted
 
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -16,7 +16,7 @@ _DOMAIN = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[
 _SUBSCRIPTION_OF_RESOURCE = re.compile(r"/subscriptions/([^/]*)(?:/|$)", re.IGNORECASE)
 
 # What stock hooks call client id and tenant of a managed identity.
-STOCK_NAMES = ("managed_identity_client_id", "workload_identity_tenant_id")
+STOCK_NAMES = FIELDS["clientId"].other_names + FIELDS["tenantId"].other_names
 
 # An extra within an extra, and JSON text within JSON: more than this is not looked for.
 _DEEPEST = 4
@@ -129,29 +129,13 @@ class WorkloadIdentity:
         """
         fields, problems = _extra_of(extra, conn_type)
         reader = _Reader(list(_values_in(fields)), problems, environment)
-        client_id = reader.read(_CLIENT_ID, [("login", login)])
-        tenant_id = reader.read(_TENANT_ID)
-        subscription_id = reader.read(_SUBSCRIPTION_ID)
-        cloud = reader.read(_CLOUD) or _cloud_of_location(fields)
+        client_id = reader.read("clientId", login=login)
+        tenant_id = reader.read("tenantId")
+        subscription_id = reader.read("subscriptionId")
+        cloud = reader.read_cloud() or _cloud_of_location(fields)
         if problems or client_id is None or tenant_id is None:
             raise IdentityError(source, problems)
         return cls(client_id, tenant_id, subscription_id, CLOUDS[cloud] if cloud else PUBLIC)
-
-
-@dataclass(frozen=True)
-class _Field:
-    """One thing to find in an extra.
-
-    :param names: what it goes by, in lower case and without underscores and hyphens.
-    :param variable: the environment variable that is asked where the extra has none.
-    """
-
-    names: tuple[str, ...]
-    normalize: Callable[[str], str | None]
-    expected: str
-    missing: str | None = None
-    variable: str | None = None
-    from_resource_id: bool = False
 
 
 def is_guid(text: str) -> bool:
@@ -160,11 +144,11 @@ def is_guid(text: str) -> bool:
 
 
 def _guid(text: str) -> str | None:
-    return text.lower() if _GUID.fullmatch(text.lower()) else None
+    return text.lower() if is_guid(text) else None
 
 
 def _guid_or_domain(text: str) -> str | None:
-    return _guid(text) or (text.lower() if _DOMAIN.fullmatch(text.lower()) else None)
+    return text.lower() if is_guid(text) or _DOMAIN.fullmatch(text.lower()) else None
 
 
 def _cloud(text: str) -> str | None:
@@ -172,38 +156,19 @@ def _cloud(text: str) -> str | None:
     return cloud.name if cloud else None
 
 
-_CLIENT_ID = _Field(
-    names=("clientid", "managedidentityclientid"),
-    normalize=_guid,
-    expected="a GUID such as 6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10 (`clientId` in the output of `az identity show`)",
-    missing="clientId is missing: enter the client id of the managed identity (`clientId` in the output of "
-    "`az identity show`)",
-    variable="AZURE_CLIENT_ID",
-)
-_TENANT_ID = _Field(
-    names=("tenantid", "workloadidentitytenantid"),
-    normalize=_guid_or_domain,
-    expected="a GUID such as 72f988bf-86f1-41af-91ab-2d7cd011db47 or a domain name such as "
-    "contoso.onmicrosoft.com (`tenantId` in the output of `az identity show`)",
-    missing="tenantId is missing: enter the tenant of the managed identity (`tenantId` in the output of "
-    "`az identity show`)",
-    variable="AZURE_TENANT_ID",
-)
-_SUBSCRIPTION_ID = _Field(
-    names=("subscriptionid",),
-    normalize=_guid,
-    expected="a GUID such as 0b1f6471-1bf0-4dda-aec3-cb9272f09590 (`az account show --query id`)",
-    from_resource_id=True,
-)
-_CLOUD = _Field(
-    names=("cloudenvironment",),
-    normalize=_cloud,
-    expected="one of " + names_of_clouds(),
-)
+_NORMALIZERS = {GUID: _guid, GUID_OR_DOMAIN: _guid_or_domain}
+_SUCH_AS = {
+    GUID: "a GUID such as {}",
+    GUID_OR_DOMAIN: "a GUID such as {} or a domain name such as contoso.onmicrosoft.com",
+}
 
 
 class _Reader:
-    """Reads fields one after the other and collects what is wrong with all of them."""
+    """Reads fields one after the other and collects what is wrong with all of them.
+
+    :param values: path, name and value of what there is.
+    :param environment: None where no environment is read.
+    """
 
     def __init__(
         self, values: Sequence[tuple[str, str, Any]], problems: list[str], environment: Mapping[str, str] | None
@@ -214,17 +179,42 @@ class _Reader:
         # Nothing can be said to be missing from an extra that could not be read.
         self._is_readable = not problems
 
-    def read(self, field: _Field, fallbacks: Sequence[tuple[str, Any]] = ()) -> str | None:
-        """Return the field's value, normalized, or None where it is absent or wrong."""
-        found = [(name, value) for name, value in self._candidates(field) if not _is_absent(value)]
+    def read(self, name: str, **fallbacks: Any) -> str | None:
+        """Return the value of a field of the connection, normalized, or None where it is absent or wrong."""
+        field = FIELDS[name]
+        found = self._named({name, *field.other_names})
+        if name == "subscriptionId":
+            found |= self._subscriptions_in_resource_ids()
         if not found:
-            last = [*fallbacks, *self._variable(field)]
-            found = [(name, value) for name, value in last if not _is_absent(value)][:1]
-        if not found:
-            if field.missing and self._is_readable:
-                self._problems.append(field.missing + self._or_a_variable(field))
-            return None
-        values = {name: self._normalized(name, value, field) for name, value in found}
+            if field.variable and self._environment is not None:
+                fallbacks[f"the environment variable {field.variable}"] = self._environment.get(field.variable)
+            found = dict(_present(fallbacks.items())[:1])
+        if not found and field.is_required and self._is_readable:
+            or_variable = "" if self._environment is None else f", or set {field.variable} where the task runs"
+            self._problems.append(f"{name} is missing: enter {field.meaning} ({field.printed_by}){or_variable}")
+        expected = f"{_SUCH_AS[field.accepts].format(field.example)} ({field.printed_by})"
+        return self._agreed(found, _NORMALIZERS[field.accepts], expected)
+
+    def read_cloud(self) -> str | None:
+        """Return the name of the cloud, or None where it is absent or wrong."""
+        return self._agreed(self._named({"cloud_environment"}), _cloud, f"one of {names_of_clouds()}")
+
+    def _named(self, names: set[str]) -> dict[str, Any]:
+        plain = set(map(_plain, names))
+        return dict(_present((f"{path}{name}", value) for path, name, value in self._values if _plain(name) in plain))
+
+    def _subscriptions_in_resource_ids(self) -> dict[str, str]:
+        ids = [(path + name, value) for path, name, value in self._values if _plain(name) == "id"]
+        matches = {name: _SUBSCRIPTION_OF_RESOURCE.match(str(value).strip()) for name, value in ids}
+        return dict(_present((f"the subscription in {name}", match[1]) for name, match in matches.items() if match))
+
+    def _agreed(self, found: Mapping[str, Any], normalize: Callable[[str], str | None], expected: str) -> str | None:
+        """Return the one value that is meant, or None where there is none, or a problem."""
+        values = {}
+        for name, value in found.items():
+            values[name] = normalize(value.strip()) if isinstance(value, str) else None
+            if values[name] is None:
+                self._problems.append(f"{name} is {quoted(value)}, expected {expected}")
         distinct = set(values.values()) - {None}
         if len(distinct) > 1:
             named = " but ".join(f"{name} is {value}" for name, value in values.items() if value is not None)
@@ -232,26 +222,9 @@ class _Reader:
             return None
         return distinct.pop() if distinct else None
 
-    def _candidates(self, field: _Field) -> Iterator[tuple[str, Any]]:
-        for path, name, value in self._values:
-            if _plain(name) in field.names:
-                yield f"{path}{name}", value
-            elif field.from_resource_id and _plain(name) == "id" and isinstance(value, str):
-                in_resource_id = _SUBSCRIPTION_OF_RESOURCE.match(value.strip())
-                yield f"the subscription in {path}{name}", in_resource_id.group(1) if in_resource_id else None
 
-    def _variable(self, field: _Field) -> Iterator[tuple[str, str | None]]:
-        if field.variable and self._environment is not None:
-            yield f"the environment variable {field.variable}", self._environment.get(field.variable)
-
-    def _or_a_variable(self, field: _Field) -> str:
-        return "" if self._environment is None else f", or set {field.variable} where the task runs"
-
-    def _normalized(self, name: str, value: Any, field: _Field) -> str | None:
-        normalized = field.normalize(value.strip()) if isinstance(value, str) else None
-        if normalized is None:
-            self._problems.append(f"{name} is {quoted(value)}, expected {field.expected}")
-        return normalized
+def _present(values: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in values if not _is_absent(value)]
 
 
 def _extra_of(extra: Any, conn_type: str | None) -> tuple[dict[str, Any], list[str]]:

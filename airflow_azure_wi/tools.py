@@ -10,10 +10,11 @@ import re
 from typing import Any
 
 from airflow_azure_wi.clouds import CHINA, PUBLIC, US_GOVERNMENT, Cloud
-from airflow_azure_wi.deployment import DEVELOPMENT_CREDENTIALS, Deployment
+from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.endpoints import Endpoint
 from airflow_azure_wi.errors import EndpointError
 from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.provider import DEVELOPMENT_CREDENTIALS
 from airflow_azure_wi.redaction import quoted
 
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")

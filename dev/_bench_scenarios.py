@@ -37,10 +37,10 @@ SCOPES = [f"https://{service}/.default" for service in SERVICES]
 def ours(client_id: str, folder: str = "") -> Any:
     """A credential of this package."""
     from airflow_azure_wi.auth import credential_for
-    from airflow_azure_wi.deployment import Deployment, Options
+    from airflow_azure_wi.deployment import Deployment
     from airflow_azure_wi.identity import WorkloadIdentity
 
-    options = Options(token_cache="disk", token_cache_folder=folder) if folder else None
+    options = {"token_cache": "disk", "token_cache_folder": folder} if folder else None
     identity = WorkloadIdentity(client_id, os.environ["AZURE_TENANT_ID"])
     return credential_for(identity, Deployment.of(os.environ, options), used_by="the bench")
 

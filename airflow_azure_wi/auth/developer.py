@@ -13,10 +13,11 @@ from azure.core.exceptions import AzureError
 from azure.identity import AzureCliCredential, AzureDeveloperCliCredential, EnvironmentCredential
 
 from airflow_azure_wi.auth.token_cache import Exchange, TokenRequest
-from airflow_azure_wi.deployment import DEVELOPMENT_CREDENTIALS, DEVELOPMENT_OPTION, Deployment
+from airflow_azure_wi.deployment import DEVELOPMENT_OPTION, Deployment
 from airflow_azure_wi.entra_errors import entra_error_code
 from airflow_azure_wi.errors import TokenExchangeError, names_of
 from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.provider import DEVELOPMENT_CREDENTIALS
 from airflow_azure_wi.redaction import excerpt, quoted
 from airflow_azure_wi.tokens import account_in
 

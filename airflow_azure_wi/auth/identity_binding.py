@@ -8,13 +8,13 @@ import os.path
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from airflow_azure_wi.deployment import CONFIG_SECTION
 from airflow_azure_wi.errors import DeploymentError
+from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import quoted
 
 logger = logging.getLogger(__name__)
 
-_SWITCH = f"[{CONFIG_SECTION}] identity_binding"
+_SWITCH = option_name("identity_binding")
 # The first release of azure-identity whose WorkloadIdentityCredential takes enable_azure_proxy.
 _NEEDED = (1, 27)
 

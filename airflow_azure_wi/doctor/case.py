@@ -1,12 +1,12 @@
 """What is examined: which identity signs in, as far as that is known, and where."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_azure_wi.clouds import PUBLIC, Cloud
-from airflow_azure_wi.deployment import CONFIG_SECTION, Deployment, Options
-from airflow_azure_wi.errors import DeploymentError, IdentityError
+from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.errors import IdentityError
 from airflow_azure_wi.federation.credentials import IdentityResource
 from airflow_azure_wi.identity import (
     WorkloadIdentity,
@@ -15,8 +15,8 @@ from airflow_azure_wi.identity import (
     is_stock_workload_identity,
     name_of,
 )
+from airflow_azure_wi.provider import OPTIONS, option_variable
 
-_AUTHORITY_HOST = "AZURE_AUTHORITY_HOST"
 _TOKEN_PROXY = "AZURE_KUBERNETES_TOKEN_PROXY"
 
 
@@ -26,9 +26,8 @@ class Case:
 
     :param about: what names the identity: its name in messages.
     :param identity: who to sign in as, or None where ``identity_problem`` says why that is unknown.
-    :param deployment: where the federated token is, unless ``token_file_problem`` says that this cannot be known;
-        where it is sent, unless ``authority_problem`` does; and what Airflow's options say, unless
-        ``options_problem`` does.
+    :param deployment: where the federated token is, where it is sent, and what Airflow's options say; a field that
+        cannot be known has a problem there.
     :param resource: where the identity is found in Azure, if that is known.
     :param is_stock: whether the connection is of the stock type `azure`, as Astro's Environment Manager makes them.
     """
@@ -38,9 +37,6 @@ class Case:
     identity: WorkloadIdentity | None
     identity_problem: str | None
     deployment: Deployment
-    token_file_problem: str | None
-    authority_problem: str | None
-    options_problem: str | None
     resource: IdentityResource | None
     is_stock: bool = False
 
@@ -51,7 +47,7 @@ class Case:
         *,
         environment: Mapping[str, str],
         source: str | None = None,
-        options: Options | None = None,
+        options: Mapping[str, str] | None = None,
         resource: IdentityResource | None = None,
     ) -> "Case":
         """Gather a case from a connection and an environment. What is wrong with them is part of the case.
@@ -66,30 +62,31 @@ class Case:
             identity = _identity(connection, environment, about)
         except IdentityError as error:
             identity_problem = str(error)
-        where, authority = dict(environment), {_AUTHORITY_HOST: environment.get(_AUTHORITY_HOST, "")}
-        where.pop(_AUTHORITY_HOST, None)
-        # One after the other, so that a problem of one leaves the other to be examined.
-        options = options or _options_in(environment)
-        of_token_file, token_file_problem = _deployment(where, Options(options.federated_token_file))
-        of_authority, authority_problem = _deployment(authority, Options())
-        of_options, options_problem = _deployment({}, options)
         return cls(
             about=about,
             environment=environment,
             identity=identity,
             identity_problem=identity_problem,
-            deployment=replace(
-                of_options,
-                token_file=of_token_file.token_file,
-                token_file_named_by=of_token_file.token_file_named_by,
-                authority_host=of_authority.authority_host,
-            ),
-            token_file_problem=token_file_problem,
-            authority_problem=authority_problem,
-            options_problem=options_problem,
+            deployment=Deployment.with_problems(environment, options or _options_in(environment)),
             resource=resource or _resource_in(connection),
             is_stock=connection is not None and is_stock_workload_identity(connection),
         )
+
+    @property
+    def token_file_problem(self) -> str | None:
+        """Why the file of the federated token is unknown, if it is."""
+        return self.deployment.problems.get("token_file")
+
+    @property
+    def authority_problem(self) -> str | None:
+        """Why the host that exchanges the token is unknown, if it is."""
+        return self.deployment.problems.get("authority_host")
+
+    @property
+    def options_problem(self) -> str | None:
+        """What is wrong with Airflow's options otherwise, if anything is."""
+        others = self.deployment.problems.keys() - {"token_file", "authority_host"}
+        return "\n".join(self.deployment.problems[name] for name in sorted(others)) or None
 
     @property
     def cloud(self) -> Cloud:
@@ -112,16 +109,8 @@ class Case:
         return self.environment.get(_TOKEN_PROXY) or None if self.deployment.identity_binding else None
 
 
-def _options_in(environment: Mapping[str, str]) -> Options:
-    names = {name: f"AIRFLOW__{CONFIG_SECTION}__{name}".upper() for name in Options._fields}
-    return Options(**{name: environment.get(variable, "") for name, variable in names.items()})
-
-
-def _deployment(environment: Mapping[str, str], options: Options) -> tuple[Deployment, str | None]:
-    try:
-        return Deployment.of(environment, options), None
-    except DeploymentError as error:
-        return Deployment.of({}), str(error)
+def _options_in(environment: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: environment.get(option_variable(name), "") for name in OPTIONS}
 
 
 def _identity(connection: Any, environment: Mapping[str, str], about: str) -> WorkloadIdentity:

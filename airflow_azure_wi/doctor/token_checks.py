@@ -6,12 +6,13 @@ from datetime import datetime, timezone
 
 from airflow_azure_wi import tokens
 from airflow_azure_wi.clouds import cloud_at
-from airflow_azure_wi.deployment import CONFIG_SECTION, DEVELOPMENT_OPTION
+from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
 from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.errors import FederatedTokenError
 from airflow_azure_wi.federation.issuers import problem_of_issuer
+from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import excerpt
 from airflow_azure_wi.tokens import FederatedToken
 
@@ -46,7 +47,7 @@ def check_connection_type(case: Case) -> Iterator[Result]:
         return
     from airflow_azure_wi.hooks.configuration import serves_stock_connections
 
-    option = f"[{CONFIG_SECTION}] serve_stock_connections"
+    option = option_name("serve_stock_connections")
     if serves_stock_connections():
         found = f"stock type azure; stock hooks sign in through airflow-azure-wi, as {option} is True"
     else:

@@ -66,14 +66,14 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         """Return the connection form's fields as widgets, for Airflow 2.11 to 3.1."""
         from airflow_azure_wi.hooks import form
 
-        return form.widgets(provider.CONNECTION_FIELDS)
+        return form.widgets(provider.FIELDS)
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return which standard fields the connection form hides, for Airflow 2.11 to 3.1."""
         from airflow_azure_wi.hooks import form
 
-        return form.behaviour(provider.FORM_BEHAVIOUR)
+        return form.behaviour(provider.FORM)
 
     def get_identity(self) -> "WorkloadIdentity":
         """Return who the connection signs in as.

@@ -11,7 +11,8 @@ from functools import cache
 from typing import NamedTuple
 
 from airflow_azure_wi import airflow_compat
-from airflow_azure_wi.deployment import CONFIG_SECTION, Deployment, Options
+from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.provider import CONFIG_SECTION, OPTIONS
 
 
 def deployment() -> Deployment:
@@ -27,9 +28,9 @@ def deployment() -> Deployment:
 
 
 @cache
-def options() -> Options:
+def options() -> Mapping[str, str]:
     """Return the options of Airflow's configuration, as they stood there when they were first asked for."""
-    return Options(**{name: airflow_compat.configured(CONFIG_SECTION, name) for name in Options._fields})
+    return {name: airflow_compat.configured(CONFIG_SECTION, name) for name in OPTIONS}
 
 
 @cache

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from airflow_azure_wi import provider
-from airflow_azure_wi.deployment import CONFIG_SECTION, Deployment, Options
+from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import OfflineAzure
 from tests.docs.pages import DOCS, PAGES, ROOT, Block, blocks_of
@@ -169,10 +169,9 @@ def test_ini_is_a_configuration_that_is_accepted(blocks: list[Block]) -> None:
         parser = configparser.ConfigParser()
         parser.read_string(block.code, block.where)
         [section] = parser.sections()
-        assert section == CONFIG_SECTION
-        assert set(parser[section]) <= set(provider.CONFIG_OPTIONS)
-        read = {name: value for name, value in parser[section].items() if name in Options._fields}
-        Deployment.of({}, Options(**read))
+        assert section == provider.CONFIG_SECTION
+        assert set(parser[section]) <= set(provider.OPTIONS)
+        Deployment.of({}, parser[section])
 
 
 def test_yaml_is_yaml() -> None:

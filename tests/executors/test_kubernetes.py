@@ -9,7 +9,7 @@ import pytest
 import yaml
 from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 
-from airflow_azure_wi.deployment import SHARED_MEMORY, Deployment, Options
+from airflow_azure_wi.deployment import SHARED_MEMORY, Deployment
 from airflow_azure_wi.federation.chart import release_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "kubernetes"
@@ -83,7 +83,7 @@ def test_the_chart_is_given_labels_and_annotations_for(component: str) -> None:
 
 
 def test_celery_workers_share_their_tokens_in_memory() -> None:
-    options = Options(**example("values-celery.yaml")["config"]["azure_workload_identity"])
+    options = example("values-celery.yaml")["config"]["azure_workload_identity"]
     folder = Deployment.of({}, options).token_cache_folder
     assert folder is not None
     assert folder.parent == SHARED_MEMORY

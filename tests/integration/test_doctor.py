@@ -20,7 +20,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from airflow_azure_wi.clouds import PUBLIC
-from airflow_azure_wi.deployment import Options
 from airflow_azure_wi.doctor import Case, Report, Status, examine, text
 from airflow_azure_wi.federation.credentials import IdentityResource
 from airflow_azure_wi.testing import (
@@ -230,7 +229,7 @@ def test_each_examination_makes_an_exchange_of_its_own(
     workload: OfflineAzure, identity: ManagedIdentity, tmp_path: Path
 ) -> None:
     """A token that is kept on disk says nothing about whether signing in works now."""
-    options = Options(token_cache="disk", token_cache_folder=str(tmp_path / "tokens"))
+    options = {"token_cache": "disk", "token_cache_folder": str(tmp_path / "tokens")}
     case = Case.of(StoredConnection(identity.as_json()), environment=workload.environment(), options=options)
     assert examine(case).is_ok
     identity.remove_credential("worker")

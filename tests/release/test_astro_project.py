@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 import airflow_azure_wi
-from airflow_azure_wi import provider
-from airflow_azure_wi.deployment import CONFIG_SECTION, DEVELOPMENT_CREDENTIALS
+from airflow_azure_wi.provider import CONFIG_SECTION, DEVELOPMENT_CREDENTIALS, OPTIONS
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import Airflow, variables_of
 
@@ -71,6 +70,6 @@ def test_the_files_for_a_laptop_fit_each_other() -> None:
     [(name, value)] = variables.items()
     section, option = name.removeprefix("AIRFLOW__").lower().split("__")
     assert section == CONFIG_SECTION
-    assert option in provider.CONFIG_OPTIONS
+    assert option in OPTIONS
     assert value in DEVELOPMENT_CREDENTIALS
     assert not (PROJECT / "docker-compose.override.yml").exists()

@@ -5,7 +5,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from airflow_azure_wi.provider import CONNECTION_FIELDS
+from airflow_azure_wi.provider import FIELDS
 from airflow_azure_wi.testing import OfflineAzure
 from tests.ui.conftest import IDENTITY, Picture
 from tests.ui.deployment import Deployment
@@ -42,9 +42,9 @@ def test_a_connection_is_added_tested_and_edited(
     expect(fields).to_have_count(3)
     shown = {row.locator("label").inner_text(): row.locator(".help-block").inner_text() for row in fields.all()}
     assert shown == {
-        "Client ID": CONNECTION_FIELDS["clientId"]["description"],
-        "Tenant ID": CONNECTION_FIELDS["tenantId"]["description"],
-        "Subscription ID": CONNECTION_FIELDS["subscriptionId"]["description"],
+        "Client ID": FIELDS["clientId"].description,
+        "Tenant ID": FIELDS["tenantId"].description,
+        "Subscription ID": FIELDS["subscriptionId"].description,
     }
     for hidden in ("host", "schema", "login", "password", "port"):
         expect(page.locator(f"#{hidden}")).to_be_hidden()

@@ -5,7 +5,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from airflow_azure_wi.provider import CONNECTION_FIELDS
+from airflow_azure_wi.provider import FIELDS
 from airflow_azure_wi.testing import OfflineAzure
 from tests.ui.conftest import IDENTITY, Picture
 from tests.ui.connections_page import ConnectionsPage
@@ -20,9 +20,9 @@ def test_a_connection_is_added_and_edited(page: Page, deployment: Deployment, pi
     connections.open_new(CONNECTION)
     connections.show_extra_fields()
     assert connections.help_texts() == {
-        "Client ID": CONNECTION_FIELDS["clientId"]["description"],
-        "Tenant ID": CONNECTION_FIELDS["tenantId"]["description"],
-        "Subscription ID": CONNECTION_FIELDS["subscriptionId"]["description"],
+        "Client ID": FIELDS["clientId"].description,
+        "Tenant ID": FIELDS["tenantId"].description,
+        "Subscription ID": FIELDS["subscriptionId"].description,
     }
     expect(connections.form.get_by_text("This field is required")).to_have_count(2)
     expect(connections.save).to_be_disabled()

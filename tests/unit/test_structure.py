@@ -66,7 +66,6 @@ SMALL = {
     "doctor": "not reached yet",
     "doctor.durations": "not reached yet",
     "federation": "not reached yet",
-    "hooks.form": "not reached yet",
     "hooks.masking": "not reached yet",
 }
 

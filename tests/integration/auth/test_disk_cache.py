@@ -15,7 +15,7 @@ from azure.core.credentials import AccessTokenInfo
 from airflow_azure_wi.auth.disk_cache import DiskCache
 from airflow_azure_wi.auth.exchange import TokenExchange
 from airflow_azure_wi.auth.token_cache import TokenRequest
-from airflow_azure_wi.deployment import Deployment, Options
+from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import (
@@ -32,11 +32,11 @@ PROCESSES = 20
 ASK = """
 import os, sys
 from airflow_azure_wi.auth import credential_for
-from airflow_azure_wi.deployment import Deployment, Options
+from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 folder, client_id, tenant_id = sys.argv[1:]
 who = WorkloadIdentity(client_id, tenant_id)
-deployment = Deployment.of(os.environ, Options(token_cache="disk", token_cache_folder=folder))
+deployment = Deployment.of(os.environ, {"token_cache": "disk", "token_cache_folder": folder})
 credential = credential_for(who, deployment, used_by="a task")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 
 def new_process(who: WorkloadIdentity, folder: Path, **where: str) -> Callable[[str], AccessTokenInfo]:
     """Return what a process that has just started asks for tokens: nothing is in its memory."""
-    options = Options(token_cache="disk", token_cache_folder=str(folder))
+    options = {"token_cache": "disk", "token_cache_folder": str(folder)}
     exchange = TokenExchange(who, Deployment.of(os.environ | where, options), [USER])
     return lambda scope: exchange(TokenRequest((scope,)))
 
@@ -191,7 +191,7 @@ def test_a_failure_that_nobody_of_us_wrote_is_an_error_all_the_same(
     workload: OfflineAzure, who: WorkloadIdentity, folder: Path, written: str, expected: str
 ) -> None:
     request = TokenRequest((STORAGE,))
-    options = Options(token_cache="disk", token_cache_folder=str(folder))
+    options = {"token_cache": "disk", "token_cache_folder": str(folder)}
     deployment = Deployment.of(os.environ, options)
     # As the exchange names it, which is not written anywhere else.
     name = "|".join((who.client_id, who.tenant_id, workload.entra.authority_host, str(deployment.token_file)))

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_azure_wi.auth import async_credential_for, credential_for, identity_binding
-from airflow_azure_wi.deployment import Deployment, Options
+from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import DeploymentError, TokenExchangeError
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import (
@@ -69,7 +69,7 @@ class Proxy:
 
 
 def bound() -> Deployment:
-    return Deployment.of(os.environ, Options(identity_binding="True"))
+    return Deployment.of(os.environ, {"identity_binding": "True"})
 
 
 @pytest.fixture

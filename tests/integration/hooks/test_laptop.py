@@ -13,9 +13,9 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
 from airflow_azure_wi import AzureWorkloadIdentityHook
-from airflow_azure_wi.deployment import DEVELOPMENT_CREDENTIALS
 from airflow_azure_wi.doctor import Status
 from airflow_azure_wi.errors import DeploymentError, FederatedTokenError, TokenExchangeError
+from airflow_azure_wi.provider import DEVELOPMENT_CREDENTIALS
 from airflow_azure_wi.testing import Application, ManagedIdentity, OfflineAzure
 from airflow_azure_wi.tokens import unverified_claims
 from tests.fake_developer import FakeDeveloper

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.deployment import Options
 from airflow_azure_wi.doctor import Case, examine
 from airflow_azure_wi.doctor.token_checks import check_environment
 from airflow_azure_wi.federation.credentials import IdentityResource
@@ -32,7 +31,7 @@ def test_airflows_option_counts_where_airflow_is_not_asked() -> None:
 
 
 def test_a_problem_of_the_options_leaves_the_rest() -> None:
-    options = Options(federated_token_file="/from/option", token_cache="redis")
+    options = {"federated_token_file": "/from/option", "token_cache": "redis"}
     case = Case.of(None, environment={}, options=options)
     assert "token_cache is 'redis'" in check_environment(case).found
     assert str(case.deployment.token_file) == "/from/option"
@@ -40,7 +39,7 @@ def test_a_problem_of_the_options_leaves_the_rest() -> None:
 
 def test_with_identity_bindings_the_authority_host_does_not_matter() -> None:
     variables = {"AZURE_KUBERNETES_TOKEN_PROXY": "https://proxy.example", "AZURE_AUTHORITY_HOST": "https://x.invalid"}
-    report = examine(Case.of(None, environment=variables, options=Options(identity_binding="True")))
+    report = examine(Case.of(None, environment=variables, options={"identity_binding": "True"}))
     skipped = [result.found for result in report.results if result.name in ("DNS", "TCP", "TLS", "clock")]
     why = "tokens are exchanged by the proxy of AKS identity bindings, https://proxy.example"
     assert skipped == [why] * 4
