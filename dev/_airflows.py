@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Of the programs that the tests start beside Airflow, whatever its version (dev/tools).
-TOOLS_PINS = ROOT / "dev" / "pins" / "tools.txt"
+PINS = ROOT / "dev" / "pins"
 
 Version = tuple[int, int]
+# The Pythons that the package supports.
+SUPPORTED: tuple[Version, ...] = ((3, 10), (3, 11), (3, 12), (3, 13))
 
 
 @dataclass(frozen=True)
 class Target:
     """One set of pinned packages: an Airflow, and what the package and its tests need beside it.
 
-    `in_browser`: `dev/ui` looks at its page in a web browser.
+    `in_browser`: tests/ui look at its page in a web browser.
     `held`: limits for packages whose newest versions break this Airflow, though it allows them.
     """
 
@@ -38,7 +39,7 @@ class Target:
     @property
     def pins(self) -> Path:
         """The file that fixes the version of every package."""
-        return ROOT / "dev" / "pins" / f"airflow-{self.name}.txt"
+        return PINS / f"airflow-{self.name}.txt"
 
     def supports(self, python: Version) -> bool:
         """Whether this Airflow runs on that Python."""

@@ -6,19 +6,18 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from _environment import Environment
+from pathlib import Path
 
 # A person's own Airflow, Azure sign-in or Python path must neither break a test nor make it pass.
 _PERSONAL = ("AIRFLOW_", "AZURE_", "PYTHONPATH", "PYTHONHOME")
 
 
 @contextmanager
-def isolated(environment: Environment) -> Iterator[dict[str, str]]:
-    """The variables for a run, with an Airflow home that is gone afterwards."""
+def isolated(programs: Path) -> Iterator[dict[str, str]]:
+    """The variables for a run of an environment's programs, with an Airflow home that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="airflow-home-") as home:
         variables = {name: value for name, value in os.environ.items() if not name.startswith(_PERSONAL)}
         variables["AIRFLOW_HOME"] = home
-        variables["VIRTUAL_ENV"] = str(environment.path)
-        variables["PATH"] = f"{environment.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        variables["VIRTUAL_ENV"] = str(programs.parent)
+        variables["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         yield variables

@@ -1,4 +1,4 @@
-"""How Sphinx builds the site. `./dev/docs` calls it."""
+"""How Sphinx builds the site. `./dev/nox -s docs` calls it."""
 
 import airflow_azure_wi
 

@@ -1,4 +1,4 @@
-"""Links of the pages outside of the site lead somewhere. (Those inside are Sphinx' to check, in dev/docs.)"""
+"""Links of the pages outside of the site lead somewhere. (Those inside are Sphinx' to check, in nox -s docs.)"""
 
 import re
 from pathlib import Path

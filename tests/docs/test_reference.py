@@ -3,13 +3,13 @@
 import importlib
 import inspect
 import re
-import runpy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.docs.pages import DOCS, ROOT
+from dev._reference import command_line, configuration
+from tests.docs.pages import DOCS
 
 API = (DOCS / "api.md").read_text(encoding="utf-8")
 
@@ -67,8 +67,6 @@ def test_every_public_method_of_the_hook_has_its_place_on_its_page() -> None:
     assert [name for name in methods if f".{name}(" not in page] == []
 
 
-def test_the_configuration_is_that_of_the_provider_info() -> None:
-    script = runpy.run_path(str(ROOT / "dev" / "configuration-reference"))
-    assert script["page"]() == (DOCS / "configuration.md").read_text(encoding="utf-8"), (
-        "run dev/configuration-reference"
-    )
+@pytest.mark.parametrize(("name", "page"), [("command-line", command_line), ("configuration", configuration)])
+def test_a_generated_page_is_current(name: str, page: Callable[[], str]) -> None:
+    assert page() == (DOCS / f"{name}.md").read_text(encoding="utf-8"), "run ./dev/nox -s reference"

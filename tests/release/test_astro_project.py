@@ -1,4 +1,4 @@
-"""The Astro example, with the package as a user of its requirements.txt has it (see dev/release)."""
+"""The Astro example, with the package as a user of its requirements.txt has it (see release in noxfile.py)."""
 
 import json
 import re

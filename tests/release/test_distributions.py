@@ -1,4 +1,4 @@
-"""What is in the distributions, as they are in dist/ (see dev/release)."""
+"""What is in the distributions, as they are in dist/ (see release in noxfile.py)."""
 
 import tarfile
 import zipfile

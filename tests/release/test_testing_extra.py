@@ -1,4 +1,4 @@
-"""The extra ``testing`` as a user has it: the wheel with what it brings, in an environment that dev/release made."""
+"""The extra ``testing`` as a user has it: the wheel with what it brings, in an environment that nox made (release)."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from airflow_azure_wi.testing.azurite import installed_azurite
 from tests.docs.pages import DOCS, ROOT, blocks_of
 
-PROGRAMS = ROOT / ".venvs" / "astro" / "bin"
+PROGRAMS = ROOT / ".venvs" / "release" / "bin"
 
 
 @pytest.fixture

@@ -57,5 +57,5 @@ def write(table: str) -> None:
 
 
 def is_to_be_written() -> bool:
-    """Whether the page is to be made from this run (dev/stock-table asks for it)."""
+    """Whether the page is to be made from this run (nox -s reference asks for it)."""
     return os.environ.get(WRITE) == "1"

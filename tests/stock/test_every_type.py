@@ -140,6 +140,6 @@ def test_the_table_in_the_docs_is_what_was_served(served: list[ServedHook]) -> N
         assert is_whole, "the table is made from a run of all tests of this file"
         hook_table.write(table)
     on_the_page = hook_table.rows(hook_table.on_the_page())
-    assert set(hook_table.rows(table)) <= set(on_the_page), "run dev/stock-table"
+    assert set(hook_table.rows(table)) <= set(on_the_page), "run ./dev/nox -s reference"
     if is_whole:
-        assert hook_table.rows(table) == on_the_page, "run dev/stock-table"
+        assert hook_table.rows(table) == on_the_page, "run ./dev/nox -s reference"

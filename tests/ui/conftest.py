@@ -1,4 +1,4 @@
-"""A real Airflow with the offline Azure, and a browser that looks at it. `dev/ui` runs this with several Airflows."""
+"""A real Airflow with the offline Azure, and a browser that looks at it. `nox -s ui` runs it with several."""
 
 import shutil
 from collections.abc import Iterator

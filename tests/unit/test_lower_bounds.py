@@ -1,4 +1,4 @@
-"""The lowest versions that pyproject.toml allows are those that the cell ``lowest`` of dev/compat runs with."""
+"""The lowest versions that pyproject.toml allows are those that nox -s versions -t lowest runs with."""
 
 import re
 from pathlib import Path

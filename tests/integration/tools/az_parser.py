@@ -1,4 +1,4 @@
-"""Lets the Azure CLI's own parser read commands, each a JSON array on a line; runs in the environment of dev/tools.
+"""Lets the Azure CLI's own parser read commands, each a JSON array on a line; runs in .venvs/tools.
 
 Nothing is run. What the parser refuses ends this program, with az's own message.
 """

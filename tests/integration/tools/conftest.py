@@ -69,6 +69,6 @@ def container(hook: AzureWorkloadIdentityHook, azure: OfflineAzure) -> Container
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
-    """The folder of the programs that dev/tools installs."""
-    made = subprocess.run([sys.executable, ROOT / "dev" / "tools"], stdout=subprocess.PIPE, text=True, check=True)
-    return Path(made.stdout.strip()) / "bin"
+    """The folder of the programs in .venvs/tools, which nox makes."""
+    subprocess.run([sys.executable, ROOT / "dev" / "nox", "--session", "tools"], check=True)
+    return ROOT / ".venvs" / "tools" / "bin"

@@ -1,22 +1,22 @@
-#!/usr/bin/env python3
-"""Write docs/configuration.md from the options that the provider describes."""
+"""Writes docs/command-line.md from the command line's own --help, and docs/configuration.md from the provider info."""
 
 from __future__ import annotations
 
-import sys
+import contextlib
+import io
 import textwrap
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "configuration.md"
-sys.path.insert(0, str(ROOT))
+from airflow_azure_wi.cli import COMMANDS, main
+from airflow_azure_wi.cli.command import PROGRAM
+from airflow_azure_wi.provider import CONFIG_SECTION, OPTIONS, Option, option_variable
 
-from airflow_azure_wi.provider import CONFIG_SECTION, OPTIONS, Option, option_variable  # noqa: E402
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 _INTRODUCTION = """\
 # Configuration
 
-This page is made from the provider info by `dev/configuration-reference`. All options are optional. Airflow itself
+This page is made from the provider info by `./dev/nox -s reference`. All options are optional. Airflow itself
 lists them with `airflow config list --section {section}`.
 
 An option is set in `airflow.cfg`, below `[{section}]`, or in the environment of every component:
@@ -38,8 +38,25 @@ options:
 The AKS webhook sets all four."""
 
 
-def page() -> str:
-    """Return the page: each section of the provider info, with its options."""
+def command_line() -> str:
+    """Return the page: the help of the program, and of each subcommand."""
+    parts = ["# Command line\n\nThis page is made from `--help` by `./dev/nox -s reference`."]
+    for arguments in [[], *([command.name] for command in COMMANDS)]:
+        title = " ".join([PROGRAM, *arguments])
+        parts.append(f"## {title}\n\n```text\n{printed([*arguments, '--help']).strip()}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def printed(arguments: list[str]) -> str:
+    """Return what the command line prints."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        main(arguments)
+    return output.getvalue()
+
+
+def configuration() -> str:
+    """Return the page: each option of the provider info."""
     parts = [_INTRODUCTION.format(section=CONFIG_SECTION)]
     parts += [describe(name, option) for name, option in OPTIONS.items()]
     return "\n\n".join(parts) + "\n"
@@ -58,4 +75,5 @@ def describe(name: str, option: Option) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    (DOCS / "command-line.md").write_text(command_line(), encoding="utf-8")
+    (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
