@@ -1,4 +1,4 @@
-"""An identity as an Airflow connection, in each form that Airflow and its platforms read."""
+"""Airflow connections, made from the JSON that the Azure CLI prints, in each form that Airflow reads."""
 
 import json
 import re
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from airflow_azure_wi import pasted_json
 from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.errors import IdentityError
 from airflow_azure_wi.identity import STOCK_NAMES, WorkloadIdentity
@@ -19,6 +18,43 @@ from airflow_azure_wi.redaction import holds_secret, quoted
 _CONNECTION_ID = re.compile(r"[\w#!()\-.:/\\]{1,200}", re.ASCII)
 _NEVER_WRAPPED = 10_000
 _VARIABLE = re.compile(r"[A-Za-z0-9_]+")
+
+# Where a line begins with JSON that tools print: an object, or an array of objects. "[WARNING] ..." is neither.
+_START_OF_JSON = re.compile(r"^[ \t]*(?=\{\s*[\"}]|\[\s*[{\]])", re.MULTILINE)
+
+
+def decode(data: bytes) -> str:
+    """Return a text that may have a byte order mark, be UTF-16 (as PowerShell's ``>`` writes it) or have ``\\r\\n``.
+
+    :raises ValueError: if it is not text.
+    """
+    text = data.decode(json.detect_encoding(data))
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def parse_json(text: str) -> Any:
+    """Return what the one JSON text in a text says, whatever lines tools have printed before and after it.
+
+    :raises ValueError: if there is none, or more than one; the message says which.
+    """
+    if not text.strip():
+        raise ValueError("it is empty")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is not JSON (nested too deeply)") from None
+    except ValueError as error:
+        problem = f"it is not JSON ({error})"
+    start = _START_OF_JSON.search(text)
+    if start is None:
+        raise ValueError(problem)
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start.end())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is not JSON ({error})") from None
+    if _START_OF_JSON.search(text, end):
+        raise ValueError("it holds more than one JSON text")
+    return value
 
 
 def identity_from_az(text: str, *, source: str) -> WorkloadIdentity:
@@ -31,7 +67,7 @@ def identity_from_az(text: str, *, source: str) -> WorkloadIdentity:
     """
     expected = "expected what `az identity create` or `az identity show` prints with --output json"
     try:
-        printed = pasted_json.parsed(text)
+        printed = parse_json(text)
     except ValueError as error:
         raise IdentityError(source, [f"{error}, {expected}"]) from None
     if isinstance(printed, dict) and isinstance(printed.get("value"), list):
@@ -54,7 +90,7 @@ def problem_of_id(connection_id: str, output_format: str) -> str | None:
         )
     if output_format in ("env", "kubernetes") and not _VARIABLE.fullmatch(connection_id):
         return (
-            f"The connection id is {quoted(connection_id)}, expected only letters, digits and _ for --format "
+            f"The connection id is {quoted(connection_id)}, expected only letters, digits and _ for the format "
             f"{output_format}: it becomes the name of an environment variable"
         )
     return None

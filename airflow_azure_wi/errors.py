@@ -1,7 +1,7 @@
 """The exceptions of this package."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -37,18 +37,27 @@ class IdentityError(WorkloadIdentityError):
         return type(self), (self.source, self.problems)
 
 
+# What a problem is about, by the name of its field in a form, such as "issuer"; and what is wrong, one sentence or two.
+Problem = tuple[str, str]
+
+
 class FederationError(WorkloadIdentityError):
     """Workloads cannot be linked to a managed identity as they were asked to be.
 
-    :ivar problems: everything that is wrong, one sentence or two each.
+    :ivar problems: everything that is wrong, each once.
+    :ivar by_field: the same, by what it is about.
     """
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("the workloads cannot be linked:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.by_field: dict[str, list[str]] = {}
+        unique = tuple(dict.fromkeys(problems))
+        for field, problem in unique:
+            self.by_field.setdefault(field, []).append(problem)
+        self.problems = tuple(dict.fromkeys(problem for _, problem in unique))
+        super().__init__("the workloads cannot be linked:\n" + "\n".join(f"  - {each}" for each in self.problems))
 
-    def __reduce__(self) -> tuple[type["FederationError"], tuple[tuple[str, ...]]]:
-        return type(self), (self.problems,)
+    def __reduce__(self) -> tuple[type["FederationError"], tuple[list[Problem]]]:
+        return type(self), ([(field, each) for field, problems in self.by_field.items() for each in problems],)
 
 
 class DeploymentError(WorkloadIdentityError):

@@ -24,8 +24,8 @@ from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.endpoints import PROXY_CANNOT_BE_PARSED
 from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix, Retry, entra_error_code
 from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, WorkloadIdentityError, names_of
-from airflow_azure_wi.federation import lookup_command
-from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
+from airflow_azure_wi.federation import FederatedIdentityCredential, audience_to_expect
+from airflow_azure_wi.federation.az import link_command
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.redaction import escaped, excerpt, quoted
 from airflow_azure_wi.tokens import FederatedToken
@@ -295,11 +295,11 @@ class TokenExchange:
     def _command(self, presented: FederatedToken) -> str | None:
         """Return the command that makes Entra accept the federated token, if such a credential can be."""
         identity = self._identity
-        audience = lookup_command.audience_to_expect(presented.audience, identity.cloud.token_exchange_audience)
+        audience = audience_to_expect(presented.audience, identity.cloud.token_exchange_audience)
         credential = FederatedIdentityCredential.of(presented.issuer, presented.subject, audience or "")
-        if any(problems_of_credential(credential)):
+        if any(credential.problems()):
             return None
-        return lookup_command.link(
+        return link_command(
             credential, client_id=identity.client_id, subscription_id=identity.subscription_id, may_exist=True
         )
 

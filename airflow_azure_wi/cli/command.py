@@ -1,10 +1,13 @@
 """What a subcommand is: data, so that argparse, Airflow's own command line and the documentation all read the same."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from airflow_azure_wi import connection_formats
 from airflow_azure_wi.clouds import Cloud, cloud_named, names_of_clouds
 from airflow_azure_wi.errors import WorkloadIdentityError
 from airflow_azure_wi.redaction import quoted
@@ -79,3 +82,17 @@ def cloud(name: str) -> Cloud:
 
 
 JSON = Argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def read_text(name: str) -> tuple[str, str]:
+    """Return the text of a file (or of standard input, for ``-``) and its name in messages.
+
+    :raises UsageError: if there is no such text.
+    """
+    try:
+        if name == "-":
+            return connection_formats.decode(sys.stdin.buffer.read()), "standard input"
+        return connection_formats.decode(Path(name).read_bytes()), f"file {quoted(name)}"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it does not hold text"
+        raise UsageError(f"{quoted(name)} cannot be read: {reason}. Give a file, or - for standard input.") from None

@@ -4,8 +4,7 @@ import argparse
 import sys
 from dataclasses import replace
 
-from airflow_azure_wi.cli._text import read_text
-from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError, cloud
+from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError, cloud, read_text
 from airflow_azure_wi.clouds import PUBLIC, names_of_clouds
 from airflow_azure_wi.connection_formats import FORMATS, NewConnection, identity_from_az, problem_of_id
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_azure_wi.cli.command import FAILED, JSON, OK, Argument, Command, UsageError
 from airflow_azure_wi.errors import FederationError
-from airflow_azure_wi.federation.credentials import IdentityResource, problems_of_identity
+from airflow_azure_wi.federation import IdentityResource
 from airflow_azure_wi.redaction import excerpt, quoted
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _resource(arguments: argparse.Namespace) -> IdentityResource | None:
     if not all(given):
         raise UsageError("--identity-name and --resource-group go together: give both or none.")
     resource = IdentityResource(*given)
-    if problems := list(problems_of_identity(resource)):
+    if problems := list(resource.problems()):
         raise FederationError(problems)
     return resource
 

@@ -3,30 +3,21 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from airflow_azure_wi.cli import _deployments
-from airflow_azure_wi.cli._proposal import Proposal
-from airflow_azure_wi.cli._text import read_text
-from airflow_azure_wi.cli.command import FAILED, JSON, OK, OVER_LIMIT, Argument, Command, UsageError, cloud
+from airflow_azure_wi.cli.command import FAILED, JSON, OK, OVER_LIMIT, Argument, Command, UsageError, cloud, read_text
 from airflow_azure_wi.clouds import PUBLIC, names_of_clouds
-from airflow_azure_wi.errors import FederationError
-from airflow_azure_wi.federation import az_script, bicep, bindings, changes_script, terraform
-from airflow_azure_wi.federation.comparison import Comparison, Existing, compare, parse_list
-from airflow_azure_wi.federation.credentials import (
-    Application,
-    FederatedIdentityCredential,
-    Holder,
-    IdentityResource,
-    problems_of_credential,
-)
-from airflow_azure_wi.federation.issuers import issuer_of
-from airflow_azure_wi.federation.quota import Quota, quota_of
+from airflow_azure_wi.errors import FederationError, Problem
+from airflow_azure_wi.federation import SERVICE_ACCOUNT_PREFIX, Application, Holder, IdentityResource, az, workloads
+from airflow_azure_wi.federation.comparison import parse_list
+from airflow_azure_wi.federation.proposal import FORMATS, NO_BICEP, complete_deployments, notes_of, propose
 from airflow_azure_wi.federation.workloads import Workloads
 from airflow_azure_wi.redaction import quoted
 
-_FORMATS = ("az", "terraform", "bicep", "json")
+_ASTRO, _HELM, _SERVICE_ACCOUNT, _SUBJECT = "--astro", "--helm", "--service-account", "--subject"
+
+_T = TypeVar("_T")
 
 _DESCRIPTION = """\
 Prints what links the workloads of Airflow deployments to a managed identity (or
@@ -61,28 +52,65 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the link, or what it lacks; where it is more than an identity can hold, print the ways out instead."""
     output_format = _format_of(arguments)
     holder = _holder(arguments)
-    problems = [*holder.problems()]
-    deployments = _deployments.given(arguments, arguments.audience or arguments.cloud.token_exchange_audience, problems)
+    problems: list[Problem] = []
+    deployments = list(_deployments(arguments, problems))
     if arguments.binding:
         return _bind(arguments, holder, deployments, problems)
-    wanted = [credential for deployment in deployments for credential in deployment.credentials()]
-    problems += [problem for credential in wanted for problem in problems_of_credential(credential)]
-    if problems:
-        raise FederationError(list(dict.fromkeys(problems)))
-    comparison = compare(wanted, _listed(arguments.check)) if arguments.check else None
-    quota = quota_of(deployments, others=comparison.others if comparison else 0)
-    if quota.is_exceeded:
-        return _propose(Proposal(holder, deployments, quota, comparison), as_json=output_format == "json")
+    proposal = propose(
+        holder,
+        deployments,
+        arguments.issuer,
+        cloud=arguments.cloud,
+        audience=arguments.audience,
+        problems=problems,
+    )
+    if arguments.check:
+        text, source = read_text(arguments.check)
+        proposal = proposal.compared_with(parse_list(text, source=source))
+    is_over_limit = proposal.quota.is_exceeded
     if output_format == "json":
-        print(json.dumps(_as_json(holder, deployments, quota, comparison), indent=2))
+        print(proposal.render("json"), end="")
+    elif is_over_limit:
+        # To standard error, so that no shell runs it by mistake.
+        _say(proposal.ways_out())
     else:
+        text = proposal.render(output_format)
         # First the warnings, then what they warn of.
-        for line in _notes(arguments, deployments):
-            _say(line)
-        print(_text(holder, wanted, comparison, output_format), end="", flush=True)
-        for line in _outlook(arguments, holder, quota, comparison):
-            _say(line)
-    return OK if comparison is None or comparison.is_clean else FAILED
+        _say(proposal.notes)
+        print(text, end="", flush=True)
+        _say(proposal.outlook(output_format))
+    if is_over_limit:
+        return OVER_LIMIT
+    return OK if proposal.comparison is None or proposal.comparison.is_clean else FAILED
+
+
+def _bind(arguments: argparse.Namespace, holder: Holder, deployments: list[Workloads], problems: list[Problem]) -> int:
+    """Print an identity binding."""
+    if isinstance(holder, Application):
+        raise UsageError(
+            "--binding binds a managed identity, not an application: identity bindings of AKS support nothing else."
+        )
+    found = [*holder.problems(), *problems]
+    # Identity bindings need no issuer: AKS makes the credential itself.
+    deployments = complete_deployments(deployments, [""], problems=found)
+    if not (arguments.cluster and arguments.cluster_group):
+        found.append(("cluster", "--binding binds to an AKS cluster: add --cluster NAME and --cluster-group GROUP"))
+    if found:
+        raise FederationError(found)
+    script = az.binding_script(holder, deployments, az.Cluster(arguments.cluster, arguments.cluster_group))
+    print(json.dumps({"identityBinding": script}, indent=2) if arguments.json else script)
+    _say(notes_of(deployments))
+    return OK
+
+
+def _format_of(arguments: argparse.Namespace) -> str:
+    if arguments.json and arguments.format not in (None, "json"):
+        raise UsageError(f"--json and --format {arguments.format} exclude each other: give one of them.")
+    if arguments.format == "bicep" and arguments.application:
+        raise UsageError(f"--format bicep is for managed identities: {NO_BICEP}. Use --format terraform or az.")
+    # Problems are printed as JSON then, too.
+    arguments.json = arguments.json or arguments.format == "json"
+    return "json" if arguments.json else str(arguments.format or "az")
 
 
 def _holder(arguments: argparse.Namespace) -> Holder:
@@ -106,149 +134,84 @@ def _holder(arguments: argparse.Namespace) -> Holder:
     return IdentityResource(arguments.identity_name, arguments.resource_group, arguments.subscription)
 
 
-def _bind(arguments: argparse.Namespace, holder: Holder, deployments: Sequence[Workloads], problems: list[str]) -> int:
-    """Print an identity binding."""
-    if isinstance(holder, Application):
-        raise UsageError(
-            "--binding binds a managed identity, not an application: identity bindings of AKS support nothing else."
-        )
-    if not (arguments.cluster and arguments.cluster_group):
-        problems.append("--binding binds to an AKS cluster: add --cluster NAME and --cluster-group GROUP")
-    if problems:
-        raise FederationError(list(dict.fromkeys(problems)))
-    script = bindings.script(holder, deployments, bindings.Cluster(arguments.cluster, arguments.cluster_group))
-    print(json.dumps({"identityBinding": script}, indent=2) if arguments.json else script)
-    for line in _notes(arguments, deployments):
-        _say(line)
-    return OK
+def _deployments(arguments: argparse.Namespace, problems: list[Problem]) -> Iterator[Workloads]:
+    """Return the deployments that the arguments name, in their order; add to the problems what is missing."""
+    releases = [name for option, name in arguments.deployments if option == _HELM]
+    problems += _problems_of_options(arguments, len(releases))
+    values = iter(_one_each([_values(file) for file in arguments.chart_values] if releases else [], len(releases)))
+    namespaces = iter(_one_each(arguments.namespace, len(releases)))
+    also = [name.strip() for names in arguments.also for name in names.split(",") if name.strip()]
+    for option, name in arguments.deployments:
+        if option == _ASTRO:
+            yield workloads.astro(name, also)
+        elif option == _SUBJECT:
+            yield workloads.workload_with_subject(name)
+        elif option == _SERVICE_ACCOUNT and ":" in name:
+            # As Entra's errors print it, too.
+            yield workloads.service_accounts(*name.removeprefix(SERVICE_ACCOUNT_PREFIX).split(":", 1))
+        else:
+            of_release = next(values, None) if option == _HELM else None
+            namespace = next(namespaces, None) if option == _HELM else next(iter(arguments.namespace), None)
+            if namespace is None:
+                problem = f"{option} {quoted(name)} needs a namespace: add --namespace NAME"
+                yield Workloads(name, (), problems=(("namespace", problem),))
+            elif option == _HELM:
+                yield workloads.helm_release(name, namespace, of_release)
+            else:
+                yield workloads.service_accounts(namespace, name)
 
 
-def _propose(proposal: Proposal, *, as_json: bool) -> int:
-    if as_json:
-        shown = _as_json(proposal.holder, proposal.deployments, proposal.quota, proposal.comparison)
-        print(json.dumps(shown | {"proposal": proposal.as_json()}, indent=2))
-    else:
-        proposal.show()
-    return OVER_LIMIT
-
-
-def _listed(file: str) -> tuple[Existing, ...]:
-    text, source = read_text(file)
-    return parse_list(text, source=source)
-
-
-def _format_of(arguments: argparse.Namespace) -> str:
-    output_format = "json" if arguments.json else str(arguments.format or "az")
-    if arguments.json and arguments.format not in (None, "json"):
-        raise UsageError(f"--json and --format {arguments.format} exclude each other: give one of them.")
-    # https://learn.microsoft.com/graph/templates/how-to-reference-existing-resources
-    if output_format == "bicep" and arguments.application:
-        raise UsageError(
-            "--format bicep is for managed identities: Bicep finds an application only by its uniqueName, which those "
-            "made with the portal or the Azure CLI do not have. Use --format terraform or az."
-        )
-    arguments.json = output_format == "json"
-    return output_format
-
-
-def _text(
-    holder: Holder, wanted: Sequence[FederatedIdentityCredential], comparison: Comparison | None, output_format: str
-) -> str:
-    if output_format == "az":
-        if comparison is None:
-            return az_script.render(holder, wanted)
-        return "" if comparison.is_clean else changes_script.render(holder, comparison)
-    named = comparison.under_existing_names() if comparison else {}
-    credentials = [named.get(credential, credential) for credential in wanted]
-    existing = {each.name: each for each in comparison.existing()} if comparison else {}
-    if isinstance(holder, IdentityResource) and output_format == "bicep":
-        return bicep.render(holder, credentials, existing)
-    return terraform.render(holder, credentials, existing)
-
-
-def _notes(arguments: argparse.Namespace, deployments: Sequence[Workloads]) -> list[str]:
-    """Return how the service accounts were found, and what was changed in what was given."""
-    notes = []
-    for deployment in deployments:
-        if deployment.notes:
-            notes += [f"{deployment.title}:", *(f"  {note}" for note in deployment.notes)]
-    for issuer in dict.fromkeys(arguments.issuer):
-        if issuer_of(issuer) != issuer:
-            notes.append(
-                f"The issuer is {quoted(issuer_of(issuer))}: the path of its OpenID configuration was cut off. That "
-                'document has the issuer as "issuer"; compare them to the last character.'
+def _problems_of_options(arguments: argparse.Namespace, releases: int) -> Iterator[Problem]:
+    """Say which options do not fit the others."""
+    options = {option for option, _ in arguments.deployments}
+    if arguments.also and options and _ASTRO not in options:
+        yield "also", "--also names further components of an Astro deployment: add --astro NAMESPACE"
+    if arguments.chart_values and options and not releases:
+        yield "chart_values", "--chart-values are those of a release of the Helm chart: add --helm RELEASE"
+    if arguments.namespace and not options:
+        yield "namespace", "--namespace is given alone: add --helm RELEASE or --service-account NAME"
+    for option, field, most in (
+        ("--namespace", "namespace", len(arguments.namespace)),
+        ("--chart-values", "chart_values", len(arguments.chart_values)),
+    ):
+        if most > 1 and options and most != releases and (field == "namespace" or releases):
+            yield (
+                field,
+                f"{option} is given {most} times for {releases} releases: give it once for all, or once for each "
+                "--helm in the same order",
             )
-    return notes
 
 
-def _outlook(arguments: argparse.Namespace, holder: Holder, quota: Quota, comparison: Comparison | None) -> list[str]:
-    """Return what is to be known of the whole."""
-    lines = [_summary(quota, comparison)]
-    if comparison is None:
-        lines.append(
-            "Entra accepts new credentials after a few minutes. If Azure says that issuer and subject exist already, "
-            "--check says under which name."
-        )
-    if isinstance(holder, Application):
-        if comparison is None and arguments.format in (None, "az"):
-            lines.append("A credential that has one of these names already is left as it is; --check compares it.")
-        lines.append("Once, as an administrator of the other tenant:")
-        lines += [f"  {line}" for line in az_script.other_tenant(holder).splitlines()]
-    if arguments.cloud != PUBLIC:
-        lines.append(
-            f"To point the Azure CLI at {arguments.cloud.name}: az cloud set --name {arguments.cloud.cli_name}"
-        )
-    return lines
+def _one_each(given: Sequence[_T], count: int) -> Sequence[_T]:
+    return [*given] * count if len(given) == 1 else given
 
 
-def _summary(quota: Quota, comparison: Comparison | None) -> str:
-    if comparison is None:
-        return f"{quota.summary()} Others that it may hold are not counted; --check counts them."
-    if comparison.is_clean:
-        return f"Nothing is missing, wrong or extra. {quota.summary()}"
-    counts = {"missing": len(comparison.missing), "wrong": len(comparison.wrong), "extra": len(comparison.extra)}
-    return f"{', '.join(f'{count} {what}' for what, count in counts.items())}. {quota.summary()}"
+def _values(file: str) -> Mapping[str, Any]:
+    text, source = read_text(file)
+    return workloads.parse_values(text, source=source)
 
 
-def _as_json(
-    holder: Holder, deployments: Sequence[Workloads], quota: Quota, comparison: Comparison | None
-) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "application" if isinstance(holder, Application) else "identity": holder.as_json(),
-        "deployments": [_deployment_as_json(each) for each in deployments],
-        "quota": {"used": quota.used, "limit": quota.limit, "moreDeployments": quota.more_deployments},
-    }
-    if comparison is not None:
-        shown["missing"] = [_credential_as_json(credential) for credential in comparison.missing]
-        shown["wrong"] = [
-            {**_credential_as_json(wrong.replacement), "because": wrong.because} for wrong in comparison.wrong
-        ]
-        shown["extra"] = [existing.as_json() for existing in comparison.extra]
-        shown["flexible"] = [existing.as_json() for existing in comparison.flexible]
-    return shown
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
-def _deployment_as_json(deployment: Workloads) -> dict[str, Any]:
-    notes: Mapping[str, Any] = {"notes": list(deployment.notes)} if deployment.notes else {}
-    credentials = [_credential_as_json(credential) for credential in deployment.credentials()]
-    return {"title": deployment.title, "credentials": credentials, **notes}
+class _InOrder(argparse.Action):
+    """Collects the deployments with the option that named them, in the order in which they were given."""
 
-
-def _credential_as_json(credential: FederatedIdentityCredential) -> dict[str, object]:
-    return {
-        "name": credential.name,
-        "issuer": credential.issuer,
-        "subject": credential.subject,
-        "audiences": [credential.audience],
-    }
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add one."""
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), (option_string, values)])
 
 
 def _deployment(flag: str, metavar: str, text: str) -> Argument:
-    return Argument(flag, dest="deployments", action=_deployments.InOrder, default=(), metavar=metavar, help=text)
+    return Argument(flag, dest="deployments", action=_InOrder, default=(), metavar=metavar, help=text)
 
 
 COMMAND = Command(
@@ -264,7 +227,7 @@ COMMAND = Command(
         Argument("--subscription", metavar="ID", help="its subscription, unless the Azure CLI is set to it"),
         Argument("--application", metavar="ID", help="an application instead, by its client id: for another tenant"),
         Argument("--tenant", metavar="TENANT", help="with --application, the other tenant that it signs in to"),
-        _deployment("--astro", "NAMESPACE", "an Astro deployment, by its namespace; may be repeated"),
+        _deployment(_ASTRO, "NAMESPACE", "an Astro deployment, by its namespace; may be repeated"),
         Argument(
             "--also",
             action="append",
@@ -273,7 +236,7 @@ COMMAND = Command(
             help="further components of Astro deployments besides scheduler, triggerer, worker and kpo, such as "
             "dag-processor,apiserver",
         ),
-        _deployment("--helm", "RELEASE", "a release of the official Helm chart, with --namespace; may be repeated"),
+        _deployment(_HELM, "RELEASE", "a release of the official Helm chart, with --namespace; may be repeated"),
         Argument(
             "--chart-values",
             action="append",
@@ -283,12 +246,12 @@ COMMAND = Command(
             "follow; one for all releases, or one for each in order",
         ),
         _deployment(
-            "--service-account",
+            _SERVICE_ACCOUNT,
             "[NAMESPACE:]NAME",
             "any service account of Kubernetes, also as system:serviceaccount:NAMESPACE:NAME; may be repeated",
         ),
         _deployment(
-            "--subject", "SUBJECT", "any other workload, by the subject of its tokens (SPIFFE, GitHub); may be repeated"
+            _SUBJECT, "SUBJECT", "any other workload, by the subject of its tokens (SPIFFE, GitHub); may be repeated"
         ),
         Argument(
             "--namespace",
@@ -313,7 +276,7 @@ COMMAND = Command(
             help=f"decides the audience: {names_of_clouds()} ({PUBLIC.name} unless given)",
         ),
         Argument("--audience", help="the audience of the projected tokens, if it is not the cloud's"),
-        Argument("--format", choices=_FORMATS, help="what to print (az unless given)"),
+        Argument("--format", choices=FORMATS, help="what to print (az unless given)"),
         Argument(
             "--check",
             metavar="FILE",

@@ -7,7 +7,7 @@ from typing import Any
 from airflow_azure_wi.clouds import PUBLIC, Cloud
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import IdentityError
-from airflow_azure_wi.federation.credentials import IdentityResource
+from airflow_azure_wi.federation import IdentityResource
 from airflow_azure_wi.identity import (
     WorkloadIdentity,
     extra_of_connection,

@@ -8,8 +8,8 @@ from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix
 from airflow_azure_wi.errors import TokenExchangeError, WorkloadIdentityError
-from airflow_azure_wi.federation import lookup_command
-from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, problems_of_credential
+from airflow_azure_wi.federation import FederatedIdentityCredential, audience_to_expect
+from airflow_azure_wi.federation.az import link_command
 from airflow_azure_wi.redaction import excerpt, holds_secret, quoted
 from airflow_azure_wi.tokens import FederatedToken, account_in, unverified_claims
 
@@ -92,14 +92,14 @@ def signed_in_as(access_token: str) -> str:
 
 def _commands(case: Case, token: FederatedToken, code: str | None) -> tuple[str, ...]:
     """Return the command that makes Entra accept the workload's own token, if there is one that works."""
-    audience = lookup_command.audience_to_expect(token.audience, case.cloud.token_exchange_audience)
+    audience = audience_to_expect(token.audience, case.cloud.token_exchange_audience)
     if case.identity is None or audience is None:
         return ()
     credential = FederatedIdentityCredential.of(token.issuer, token.subject, audience)
-    if any(problems_of_credential(credential)):
+    if any(credential.problems()):
         return ()
     return (
-        lookup_command.link(
+        link_command(
             credential,
             client_id=case.identity.client_id,
             resource=case.resource,

@@ -11,7 +11,7 @@ from airflow_azure_wi.doctor.case import Case
 from airflow_azure_wi.doctor.durations import format_duration
 from airflow_azure_wi.doctor.result import Result, Status
 from airflow_azure_wi.errors import FederatedTokenError
-from airflow_azure_wi.federation.issuers import problem_of_issuer
+from airflow_azure_wi.federation import problem_of_issuer
 from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import excerpt
 from airflow_azure_wi.tokens import FederatedToken

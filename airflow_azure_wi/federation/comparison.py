@@ -1,12 +1,12 @@
 """What an identity trusts, compared with what it should: missing, wrong and extra credentials."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_azure_wi import pasted_json
+from airflow_azure_wi import connection_formats
 from airflow_azure_wi.errors import FederationError
-from airflow_azure_wi.federation.credentials import FederatedIdentityCredential
+from airflow_azure_wi.federation import FederatedIdentityCredential
 from airflow_azure_wi.redaction import quoted
 
 # As long as Entra lets them be: what differs may be at the end.
@@ -30,6 +30,24 @@ class Existing:
     expression: str | None = None
     id: str | None = None
 
+    @classmethod
+    def from_json(cls, entry: Any) -> "Existing | None":
+        """Parse an entry of what the Azure CLI or the REST API lists; None if it is not that."""
+        if not isinstance(entry, Mapping):
+            return None
+        # The Azure CLI prints the values at the top; the REST API keeps them in "properties".
+        properties = entry.get("properties")
+        values = {**properties, **entry} if isinstance(properties, Mapping) else entry
+        name, issuer, subject = values.get("name"), values.get("issuer"), values.get("subject") or ""
+        audiences = values.get("audiences")
+        if not isinstance(audiences, list) or not all(map(_is_printable, [name, issuer, subject, *audiences])):
+            return None
+        flexible = values.get("claimsMatchingExpression")
+        expression = flexible.get("value") if isinstance(flexible, Mapping) else flexible
+        expression = expression if isinstance(expression, str) else None
+        identifier = values.get("id") if _is_printable(values.get("id")) else None
+        return cls(str(name), str(issuer), subject, tuple(audiences), expression, identifier)
+
     def as_json(self) -> dict[str, object]:
         """Return it with the names that the Azure CLI uses."""
         shown: dict[str, object] = {"name": self.name, "issuer": self.issuer, "subject": self.subject}
@@ -42,14 +60,17 @@ class Wrong:
     """A credential that is meant for a workload, but does not match its tokens.
 
     :param wanted: what was asked for.
-    :param replacement: what it has to be, under the name that it has.
     :param because: what differs.
     """
 
     existing: Existing
     wanted: FederatedIdentityCredential
-    replacement: FederatedIdentityCredential
     because: str
+
+    @property
+    def replacement(self) -> FederatedIdentityCredential:
+        """What it has to be, under the name that it has."""
+        return replace(self.wanted, name=self.existing.name)
 
     @property
     def differs_in_case_only(self) -> bool:
@@ -85,15 +106,18 @@ class Comparison:
         """How many credentials the identity holds for others."""
         return len(self.extra) + len(self.flexible)
 
-    def existing(self) -> Iterator[Existing]:
-        """Return the credentials that are there for the workloads."""
-        yield from (existing for _, existing in self.matching)
-        yield from (wrong.existing for wrong in self.wrong)
+    def existing(self) -> dict[str, Existing]:
+        """Return the credentials that are there for the workloads, by their names."""
+        there = [*(existing for _, existing in self.matching), *(wrong.existing for wrong in self.wrong)]
+        return {existing.name: existing for existing in there}
 
-    def under_existing_names(self) -> dict[FederatedIdentityCredential, FederatedIdentityCredential]:
-        """Return for each credential that exists, perhaps under another name, what it is to be under that name."""
-        matching = {wanted: replace(wanted, name=existing.name) for wanted, existing in self.matching}
-        return matching | {wrong.wanted: wrong.replacement for wrong in self.wrong}
+    def under_existing_names(
+        self, wanted: Iterable[FederatedIdentityCredential]
+    ) -> tuple[FederatedIdentityCredential, ...]:
+        """Return credentials, those that exist under another name with that name."""
+        names = {credential: existing.name for credential, existing in self.matching}
+        names |= {wrong.wanted: wrong.existing.name for wrong in self.wrong}
+        return tuple(replace(credential, name=names.get(credential, credential.name)) for credential in wanted)
 
 
 def parse_list(text: str, *, source: str) -> tuple[Existing, ...]:
@@ -104,48 +128,29 @@ def parse_list(text: str, *, source: str) -> tuple[Existing, ...]:
     """
     expected = "expected what `az identity federated-credential list --output json` prints"
     try:
-        listed = pasted_json.parsed(text)
+        listed = connection_formats.parse_json(text)
     except ValueError as error:
-        raise FederationError([f"{source}: {error}, {expected}"]) from None
+        raise FederationError([("check", f"{source}: {error}, {expected}")]) from None
     # The REST API wraps the list.
     listed = listed.get("value", listed) if isinstance(listed, dict) else listed
     if not isinstance(listed, list):
-        raise FederationError([f"{source} holds no JSON array, {expected}"])
-    existing = [_existing(entry) for entry in listed]
-    if None in existing:
-        number = existing.index(None) + 1
-        raise FederationError(
-            [f"{source}: entry {number} lacks a name, issuer or audiences (as printable text), {expected}"]
-        )
-    return tuple(credential for credential in existing if credential is not None)
+        raise FederationError([("check", f"{source} holds no JSON array, {expected}")])
+    existing = []
+    for number, entry in enumerate(listed, 1):
+        if (found := Existing.from_json(entry)) is None:
+            problem = f"entry {number} lacks a name, issuer or audiences (as printable text)"
+            raise FederationError([("check", f"{source}: {problem}, {expected}")])
+        existing.append(found)
+    return tuple(existing)
 
 
 def compare(wanted: Sequence[FederatedIdentityCredential], existing: Sequence[Existing]) -> Comparison:
     """Compare what an identity should trust with what it does."""
-    flexible = tuple(each for each in existing if not each.subject)
     unused = [each for each in existing if each.subject]
-    unmatched, wrong, matching = _match_exactly(wanted, unused)
-    missing = []
-    for credential in unmatched:
-        near = next((old for old in unused if _is_near_miss(old, credential)), None)
-        if near is None:
-            missing.append(credential)
-            continue
-        unused.remove(near)
-        wrong.append(_wrong(near, credential, _difference(near, credential)))
-    return Comparison(tuple(missing), tuple(wrong), tuple(unused), flexible, tuple(matching))
-
-
-def _match_exactly(
-    wanted: Sequence[FederatedIdentityCredential], unused: list[Existing]
-) -> tuple[list[FederatedIdentityCredential], list[Wrong], list[tuple[FederatedIdentityCredential, Existing]]]:
-    """Take out of ``unused`` what is there for the wanted; return what found none, has another audience, and is right.
-
-    This is done before near misses are looked for, so that no credential is taken for the near miss of another.
-    """
-    unmatched, wrong, matching = [], [], []
+    wrong, matching, unmatched, missing = [], [], [], []
+    # Near misses come last, so that no credential is taken for the near miss of another.
     for credential in wanted:
-        found = next((old for old in unused if _is_same_workload(old, credential)), None)
+        found = next((old for old in unused if _key(old) == _key(credential)), None)
         if found is None:
             unmatched.append(credential)
             continue
@@ -153,33 +158,19 @@ def _match_exactly(
         if found.audiences == (credential.audience,):
             matching.append((credential, found))
         else:
-            because = _difference_of("audience", ", ".join(found.audiences), credential.audience)
-            wrong.append(_wrong(found, credential, because))
-    return unmatched, wrong, matching
-
-
-def _existing(entry: Any) -> Existing | None:
-    if not isinstance(entry, Mapping):
-        return None
-    # The Azure CLI prints the values at the top; the REST API keeps them in "properties".
-    properties = entry.get("properties")
-    values = {**properties, **entry} if isinstance(properties, Mapping) else entry
-    texts = [values.get("name"), values.get("issuer"), values.get("subject") or ""]
-    flexible = values.get("claimsMatchingExpression")
-    expression = flexible.get("value") if isinstance(flexible, Mapping) else flexible
-    audiences = values.get("audiences")
-    if not isinstance(audiences, list) or not all(_is_printable(text) for text in [*texts, *audiences]):
-        return None
-    name, issuer, subject = map(str, texts)
-    identifier = values.get("id")
-    return Existing(
-        name,
-        issuer,
-        subject,
-        tuple(audiences),
-        expression if isinstance(expression, str) else None,
-        identifier if _is_printable(identifier) else None,
-    )
+            because = _difference("audience", ", ".join(found.audiences), credential.audience)
+            wrong.append(Wrong(found, credential, because))
+    for credential in unmatched:
+        found = next((old for old in unused if _loose_key(old) == _loose_key(credential)), None)
+        if found is None:
+            missing.append(credential)
+            continue
+        unused.remove(found)
+        pairs = [("issuer", found.issuer, credential.issuer), ("subject", found.subject, credential.subject)]
+        because = "; ".join(_difference(*each) for each in pairs if each[1] != each[2])
+        wrong.append(Wrong(found, credential, because))
+    flexible = tuple(each for each in existing if not each.subject)
+    return Comparison(tuple(missing), tuple(wrong), tuple(unused), flexible, tuple(matching))
 
 
 def _is_printable(text: Any) -> bool:
@@ -187,29 +178,16 @@ def _is_printable(text: Any) -> bool:
     return isinstance(text, str) and text.isprintable()
 
 
-def _wrong(existing: Existing, credential: FederatedIdentityCredential, because: str) -> Wrong:
-    return Wrong(existing, credential, replace(credential, name=existing.name), because)
+def _key(credential: Existing | FederatedIdentityCredential) -> tuple[str, str]:
+    return credential.issuer, credential.subject
 
 
-def _is_same_workload(existing: Existing, credential: FederatedIdentityCredential) -> bool:
-    return (existing.issuer, existing.subject) == (credential.issuer, credential.subject)
+def _loose_key(credential: Existing | FederatedIdentityCredential) -> tuple[str, str]:
+    """Leave out what a person overlooks: letter case, spaces, a slash at the end."""
+    return credential.issuer.strip().rstrip("/").lower(), credential.subject.strip().lower()
 
 
-def _is_near_miss(existing: Existing, credential: FederatedIdentityCredential) -> bool:
-    """Say whether only what a person overlooks differs: letter case, spaces, a slash at the end."""
-    return _loosely(existing.issuer, existing.subject) == _loosely(credential.issuer, credential.subject)
-
-
-def _loosely(issuer: str, subject: str) -> tuple[str, str]:
-    return issuer.strip().rstrip("/").lower(), subject.strip().lower()
-
-
-def _difference(existing: Existing, credential: FederatedIdentityCredential) -> str:
-    pairs = [("issuer", existing.issuer, credential.issuer), ("subject", existing.subject, credential.subject)]
-    return "; ".join(_difference_of(what, found, wanted) for what, found, wanted in pairs if found != wanted)
-
-
-def _difference_of(what: str, found: str, wanted: str) -> str:
+def _difference(what: str, found: str, wanted: str) -> str:
     difference = (
         f"its {what} is {quoted(found, longest=_LONGEST_VALUE)}, expected {quoted(wanted, longest=_LONGEST_VALUE)}"
     )

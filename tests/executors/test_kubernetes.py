@@ -10,7 +10,7 @@ import yaml
 from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
 
 from airflow_azure_wi.deployment import SHARED_MEMORY, Deployment
-from airflow_azure_wi.federation.chart import release_of
+from airflow_azure_wi.federation.workloads import Release
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "kubernetes"
 # Two of the schemas that kubernetes-validate carries, an older and a newer one.
@@ -67,7 +67,7 @@ def test_the_executor_makes_a_labelled_pod_of_the_template() -> None:
     )
     assert_valid(made)
     assert made["metadata"]["labels"][LABEL] == "true"
-    assert made["spec"]["serviceAccountName"] in {account.name for account in release_of("airflow", None).accounts}
+    assert made["spec"]["serviceAccountName"] in {account.name for account in Release("airflow", None).accounts()}
     [container] = made["spec"]["containers"]
     assert container["image"] == example("pod_template.yaml")["spec"]["containers"][0]["image"]
 

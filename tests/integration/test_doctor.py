@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.doctor import Case, Report, Status, examine, text
-from airflow_azure_wi.federation.credentials import IdentityResource
+from airflow_azure_wi.federation import IdentityResource
 from airflow_azure_wi.testing import (
     Certificates,
     FederatedIdentityCredential,

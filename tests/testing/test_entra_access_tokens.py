@@ -11,7 +11,7 @@ import jwt
 import pytest
 import requests
 
-from airflow_azure_wi.federation.issuers import problem_of_issuer
+from airflow_azure_wi.federation import problem_of_issuer
 from airflow_azure_wi.testing import Certificates, Cluster, ManagedIdentity, OfflineAzure, SimulatedEntra
 from tests.testing.token_requests import STORAGE_SCOPE, SUBJECT, RequestToken
 

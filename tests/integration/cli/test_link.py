@@ -326,7 +326,10 @@ def test_a_cloud_that_is_none(run: Run) -> None:
     ("arguments", "problem"),
     [
         (("--astro", "orbit-1"), "The issuer is missing"),
-        (("--astro", "a", "--astro", "b", "--astro", "c", "--issuer", ISSUER, "--issuer", ISSUER), "2 times for 3"),
+        (
+            ("--astro", "a", "--astro", "b", "--astro", "c", "--issuer", ISSUER, "--issuer", ISSUER),
+            "2 issuers are given for 3",
+        ),
         (("--helm", "a", "--namespace", "x", "--namespace", "y", "--issuer", ISSUER), "2 times for 1 releases"),
         (("--namespace", "x", "--issuer", ISSUER), "--namespace is given alone"),
         (("--astro", "a", "--issuer", ISSUER, "--json", "--format", "az"), "exclude each other"),

@@ -4,7 +4,7 @@ import pytest
 
 from airflow_azure_wi.doctor import Case, examine
 from airflow_azure_wi.doctor.token_checks import check_environment
-from airflow_azure_wi.federation.credentials import IdentityResource
+from airflow_azure_wi.federation import IdentityResource
 from tests.stored_connection import StoredConnection
 
 AZ = (Path(__file__).parents[2] / "data" / "az-identity-create.json").read_text()

@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_azure_wi.federation.credentials import (
+from airflow_azure_wi.federation import (
     FederatedIdentityCredential,
     IdentityResource,
     credential_name,
-    problems_of_credential,
 )
 
 ISSUER = "https://oidc.example.com/"
@@ -43,7 +42,7 @@ def test_a_name_says_which_workload_it_is_for() -> None:
     ],
 )
 def test_an_issuer_is_an_https_url(issuer: str) -> None:
-    assert list(problems_of_credential(FederatedIdentityCredential("name", issuer, "subject", "audience")))
+    assert list(FederatedIdentityCredential("name", issuer, "subject", "audience").problems())
 
 
 def test_a_resource_id_says_where_an_identity_is() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from airflow_azure_wi.federation.issuers import issuer_of, problem_of_issuer
+from airflow_azure_wi.federation import issuer_of, problem_of_issuer
 
 
 @pytest.mark.parametrize(

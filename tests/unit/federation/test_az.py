@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.federation import lookup_command
-from airflow_azure_wi.federation.credentials import FederatedIdentityCredential, IdentityResource
+from airflow_azure_wi.federation import FederatedIdentityCredential, IdentityResource
+from airflow_azure_wi.federation.az import link_command
 from tests.fake_az import SUBSCRIPTION, FakeAz
 
 SUBJECT = "system:serviceaccount:airflow:airflow-worker"
@@ -39,7 +39,7 @@ TEXT: dict[str, bool] = {"capture_output": True, "text": True}
 def test_an_identity_is_found_by_its_client_id(
     az: FakeAz, shell: str, subscription: str | None, may_exist: bool
 ) -> None:
-    command = lookup_command.link(CREDENTIAL, client_id=CLIENT, subscription_id=subscription, may_exist=may_exist)
+    command = link_command(CREDENTIAL, client_id=CLIENT, subscription_id=subscription, may_exist=may_exist)
     done = run(command, az, shell)
     assert done.stderr == ""
     [created] = az.credentials
@@ -55,15 +55,15 @@ def test_an_identity_is_found_by_its_client_id(
 def test_a_credential_of_another_name_is_replaced(az: FakeAz, named: bool) -> None:
     az.add("by-hand", CREDENTIAL.issuer, CREDENTIAL.subject, "api://other")
     resource = IdentityResource("airflow", "data-(1)") if named else None
-    run(lookup_command.link(CREDENTIAL, client_id=CLIENT, resource=resource, may_exist=True), az)
+    run(link_command(CREDENTIAL, client_id=CLIENT, resource=resource, may_exist=True), az)
     assert [(each["name"], each["audiences"]) for each in az.credentials] == [("by-hand", [CREDENTIAL.audience])]
 
 
 def test_an_identity_that_is_not_found_is_said_with_the_subscription(az: FakeAz) -> None:
-    done = run(lookup_command.link(CREDENTIAL, client_id=ELSEWHERE), az)
+    done = run(link_command(CREDENTIAL, client_id=ELSEWHERE), az)
     assert f"No managed identity has the client id {ELSEWHERE} in subscription Data.\n" in done.stderr
     assert "az account set --subscription" in done.stderr
-    done = run(lookup_command.link(CREDENTIAL, client_id=CLIENT, subscription_id=ELSEWHERE), az)
+    done = run(link_command(CREDENTIAL, client_id=CLIENT, subscription_id=ELSEWHERE), az)
     assert f"No managed identity has the client id {CLIENT} in subscription {ELSEWHERE}.\n" in done.stderr
     assert "--subscription" in done.stderr
     assert done.stderr.endswith(
@@ -75,13 +75,13 @@ def test_an_identity_that_is_not_found_is_said_with_the_subscription(az: FakeAz)
 
 def test_where_the_identity_is_known_the_subscription_of_the_connection_counts(az: FakeAz) -> None:
     resource = IdentityResource("airflow", "data-(1)")
-    run(lookup_command.link(CREDENTIAL, client_id=CLIENT, resource=resource, subscription_id=SUBSCRIPTION), az)
+    run(link_command(CREDENTIAL, client_id=CLIENT, resource=resource, subscription_id=SUBSCRIPTION), az)
     own = replace(resource, subscription_id=ELSEWHERE)
-    run(lookup_command.link(CREDENTIAL, client_id=CLIENT, resource=own, subscription_id=SUBSCRIPTION), az)
+    run(link_command(CREDENTIAL, client_id=CLIENT, resource=own, subscription_id=SUBSCRIPTION), az)
     assert [call[call.index("--subscription") + 1] for call in az.calls] == [SUBSCRIPTION, ELSEWHERE]
 
 
 def test_it_can_be_pasted_into_any_shell() -> None:
     for may_exist in (False, True):
-        command = lookup_command.link(CREDENTIAL, client_id=CLIENT, may_exist=may_exist)
+        command = link_command(CREDENTIAL, client_id=CLIENT, may_exist=may_exist)
         assert not re.search(r"[\t!]|<\(|\[\[|exit", command)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_azure_wi.federation.chart import full_name, problems_of_values, release_of
+from airflow_azure_wi.federation.workloads import Release, problems_of_values
 
 OFF = {"serviceAccount": {"create": False}}
 
@@ -37,7 +37,7 @@ def named(name: str) -> dict[str, Any]:
     ],
 )
 def test_the_full_name(release: str, values: dict[str, Any], expected: str) -> None:
-    assert full_name(release, values)[0] == expected
+    assert Release(release, values).full_name == expected
 
 
 @pytest.mark.parametrize(
@@ -149,19 +149,19 @@ def test_the_full_name(release: str, values: dict[str, Any], expected: str) -> N
     ],
 )
 def test_the_accounts(values: dict[str, Any], expected: list[str]) -> None:
-    assert list(release_of("r", values).names()) == expected
+    assert list(Release("r", values).names()) == expected
 
 
 def test_each_account_says_why_it_was_taken() -> None:
     values = {"executor": "CeleryExecutor,KubernetesExecutor", "workers": {"celery": named("mine")}, "scheduler": OFF}
-    because = {account.component: account.because for account in release_of("r", values).accounts}
+    because = {account.component: account.because for account in Release("r", values).accounts()}
     assert because["Celery workers"] == "workers.celery.serviceAccount.name"
     assert because["tasks in pods"] == "the release's name and the chart's name"
     assert because["scheduler"] == "scheduler.serviceAccount.create is off, and there is no name"
 
 
 def test_the_account_that_every_pod_has_is_taken_with_a_warning() -> None:
-    [warning] = [line for line in release_of("r", {"triggerer": OFF}).summary() if line.startswith("Warning")]
+    [warning] = [line for line in Release("r", {"triggerer": OFF}).summary() if line.startswith("Warning")]
     assert "'default' is the service account of every pod" in warning
     assert "triggerer" in warning
 
@@ -178,11 +178,11 @@ def test_the_account_that_every_pod_has_is_taken_with_a_warning() -> None:
     ],
 )
 def test_what_was_assumed_or_left_out_is_said(values: dict[str, Any] | None, note: str) -> None:
-    assert any(note in each for each in release_of("r", values).notes)
+    assert any(note in each for each in Release("r", values).notes())
 
 
 def test_values_that_say_all_need_no_note() -> None:
-    assert release_of("r", {"executor": "CeleryExecutor"}).notes == ()
+    assert list(Release("r", {"executor": "CeleryExecutor"}).notes()) == []
 
 
 @pytest.mark.parametrize(
