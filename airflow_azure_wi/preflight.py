@@ -45,11 +45,9 @@ class AzureWorkloadIdentityPreflightOperator(BaseOperator):
                 trigger=AzureWorkloadIdentityPreflightTrigger(self.conn_id, self.scopes, self.subscription_id or None),
                 method_name="execute_complete",
             )
-        from airflow_azure_wi.doctor import text
-
         hook = AzureWorkloadIdentityHook(self.conn_id)
         report = hook.examine(scopes=self.scopes, subscription_id=self.subscription_id or None)
-        self._conclude(report.is_ok, text.render(report), report.short())
+        self._conclude(report.is_ok, report.as_text(), report.short())
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> None:
         """Write what the triggerer found."""
@@ -86,9 +84,7 @@ class AzureWorkloadIdentityPreflightTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Examine once; the event holds the report, and no token."""
-        from airflow_azure_wi.doctor import text
-
         hook = AzureWorkloadIdentityHook(self.conn_id)
         report = await hook.aexamine(scopes=self.scopes, subscription_id=self.subscription_id)
-        found = {"ok": report.is_ok, "short": report.short(), "text": text.render(report)}
+        found = {"ok": report.is_ok, "short": report.short(), "text": report.as_text()}
         yield TriggerEvent(found)  # type: ignore[no-untyped-call]

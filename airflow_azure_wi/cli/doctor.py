@@ -14,7 +14,7 @@ from airflow_azure_wi.federation import IdentityResource
 from airflow_azure_wi.redaction import excerpt, quoted
 
 if TYPE_CHECKING:
-    from airflow_azure_wi.doctor import Case
+    from airflow_azure_wi.doctor import DoctorContext
 
 _DESCRIPTION = """\
 Makes every check that it can, where the workload runs: identity, environment,
@@ -38,13 +38,13 @@ _EXAMPLES = """\
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report."""
-    from airflow_azure_wi.doctor import examine, text
+    from airflow_azure_wi.doctor import examine
 
     # What it says of a refusal is in the report, and better.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
-    case = _case(arguments, _resource(arguments))
-    report = examine(case, scopes=arguments.scope, subscription_id=arguments.subscription)
-    print(json.dumps(report.as_json(), indent=2) if arguments.json else text.render(report), end="")
+    context = _context(arguments, _resource(arguments))
+    report = examine(context, scopes=arguments.scope, subscription_id=arguments.subscription)
+    print(json.dumps(report.as_json(), indent=2) if arguments.json else report.as_text(), end="")
     return OK if report.is_ok else FAILED
 
 
@@ -74,22 +74,27 @@ def _resource(arguments: argparse.Namespace) -> IdentityResource | None:
     return resource
 
 
-def _case(arguments: argparse.Namespace, resource: IdentityResource | None) -> "Case":
-    from airflow_azure_wi.doctor import Case
+def _context(arguments: argparse.Namespace, resource: IdentityResource | None) -> "DoctorContext":
+    from airflow_azure_wi.doctor import DoctorContext
 
     if arguments.conn_id is None:
-        return Case.of(None, environment=os.environ, resource=resource)
+        return DoctorContext.of(None, environment=os.environ, resource=resource)
     # Airflow may log to standard output while it starts, which is for the report alone.
     with contextlib.redirect_stdout(sys.stderr):
         from airflow_azure_wi import airflow_compat
-        from airflow_azure_wi.hooks.configuration import options
+        from airflow_azure_wi.hooks.configuration import options, serves_stock_connections
 
         try:
             connection = airflow_compat.stored_connection(arguments.conn_id)
         except LookupError as error:
             raise UsageError(_not_found(arguments.conn_id, error)) from None
-        configured = options()
-    return Case.of(connection, environment=os.environ, options=configured, resource=resource)
+        return DoctorContext.of(
+            connection,
+            environment=os.environ,
+            options=options(),
+            serves_stock=serves_stock_connections(),
+            resource=resource,
+        )
 
 
 COMMAND = Command(

@@ -1,9 +1,18 @@
-"""What a check finds, and what all checks find together."""
+"""What the checks find, for people (text of 80 columns), for programs (JSON), and for a message."""
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
+
+from airflow_azure_wi.redaction import escaped
+
+_WIDTH = 80
+_MARGIN = " " * 27
+_LINK = "This makes Microsoft Entra ID accept the federated token of this workload."
+_ROLE = "This assigns the role."
+_RUN_IT = "Run it in a shell where the Azure CLI is signed in; it takes a few minutes to work:"
 
 
 class Status(str, Enum):
@@ -15,13 +24,22 @@ class Status(str, Enum):
     SKIPPED = "skipped"
 
 
+class Finding(NamedTuple):
+    """What a check returns: the fields of a :class:`Result`, without the name."""
+
+    status: Status
+    found: str
+    next_step: str | None = None
+    commands: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Result:
     """The result of one check.
 
     :param found: what it found; never a token.
     :param next_step: what to do about it, or None where there is nothing to do.
-    :param commands: shell commands that fix it, as they are to be run.
+    :param commands: shell commands that fix it, ready to run.
     """
 
     name: str
@@ -30,12 +48,22 @@ class Result:
     next_step: str | None = None
     commands: tuple[str, ...] = ()
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a program reads it."""
+        return {
+            "name": self.name,
+            "status": self.status.value,
+            "found": self.found,
+            "nextStep": self.next_step,
+            "commands": list(self.commands),
+        }
+
 
 @dataclass(frozen=True)
 class Remark:
-    """What a report adds where no check failed.
+    """What a report adds when no check failed.
 
-    :param commands: shell commands that it speaks of.
+    :param commands: shell commands that the text introduces.
     """
 
     text: str
@@ -47,8 +75,8 @@ class Report:
     """All results, in the order of the checks.
 
     :param about: what was examined, such as ``connection 'azure_wi'``.
-    :param signed_in: who the sign-in was as, or None where it failed.
-    :param remark: what was not checked, where somebody signed in.
+    :param signed_in: who signed in, or None if the sign-in failed.
+    :param remark: what was not checked, if the sign-in worked.
     """
 
     about: str
@@ -66,7 +94,7 @@ class Report:
         return (result for result in self.results if result.status is Status.FAILED)
 
     def short(self) -> str:
-        """Return who the sign-in is as or, where a check failed, the causes and what to do."""
+        """Return who signed in or, if a check failed, the causes and what to do."""
         if self.signed_in is not None and self.is_ok:
             return self.signed_in
         parts = []
@@ -78,20 +106,70 @@ class Report:
         return "\n".join(parts)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as programs read it."""
+        """Return the report as programs read it, made of what JSON has."""
+        remark = self.remark if self.is_ok else None
         return {
             "about": self.about,
             "ok": self.is_ok,
             "signedIn": self.signed_in,
-            "remark": self.remark.text if self.remark and self.is_ok else None,
-            "checks": [
-                {
-                    "name": result.name,
-                    "status": result.status.value,
-                    "found": result.found,
-                    "nextStep": result.next_step,
-                    "commands": list(result.commands),
-                }
-                for result in self.results
-            ],
+            "remark": remark and {"text": remark.text, "commands": list(remark.commands)},
+            "checks": [result.as_json() for result in self.results],
         }
+
+    def as_text(self) -> str:
+        """Return the report as people read it; the last lines say what to do first, with commands ready to copy."""
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        yield f"Examining {escaped(self.about)}"
+        yield ""
+        for result in self.results:
+            yield from _lines_of(result)
+        yield ""
+        yield _wrapped(self._verdict())
+        for result in self.failed():
+            for command in result.commands:
+                yield from ("", _wrapped(f"{_ROLE if result.name == 'reading' else _LINK} {_RUN_IT}"), "", command)
+        if self.remark is not None and self.is_ok:
+            yield from ("", _wrapped(self.remark.text))
+            for command in self.remark.commands:
+                yield from ("", command)
+
+    def _verdict(self) -> str:
+        if failed := [result.name for result in self.failed()]:
+            return f"Failed: {', '.join(failed)}."
+        return self.signed_in or "Nothing failed, but no sign-in was made."
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in the unit that fits it, such as ``41 min``."""
+    seconds = max(seconds, 0.0)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 2 * 86400:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _lines_of(result: Result) -> Iterator[str]:
+    mark = result.status.value.upper() if result.status in (Status.WARNING, Status.FAILED) else result.status.value
+    paragraphs = result.found.splitlines() or [""]
+    if result.next_step:
+        paragraphs.append(f"Next step: {result.next_step}")
+    for number, paragraph in enumerate(paragraphs):
+        # Each check escapes what it quotes; a terminal is protected in any case.
+        yield _wrapped(escaped(paragraph), _MARGIN if number else f"{mark:<9}{result.name:<18}", _MARGIN)
+
+
+def _wrapped(paragraph: str, first: str = "", margin: str = "") -> str:
+    # Not within URLs, subjects and paths: they are there to be compared and copied.
+    return textwrap.fill(
+        paragraph,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,20 +1,20 @@
-"""Checks of what the deployment provides: the identity, the environment, and the federated token in its file."""
+"""Checks of the identity, the environment and the federated token, and of the access token that it is exchanged for."""
 
 import time
-from collections.abc import Iterator
 from datetime import datetime, timezone
+from typing import Any
 
 from airflow_azure_wi import tokens
 from airflow_azure_wi.clouds import cloud_at
 from airflow_azure_wi.deployment import DEVELOPMENT_OPTION
-from airflow_azure_wi.doctor.case import Case
-from airflow_azure_wi.doctor.durations import format_duration
-from airflow_azure_wi.doctor.result import Result, Status
-from airflow_azure_wi.errors import FederatedTokenError
-from airflow_azure_wi.federation import problem_of_issuer
+from airflow_azure_wi.doctor.context import DoctorContext, Target
+from airflow_azure_wi.doctor.result import Finding, Status, format_duration
+from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix
+from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, WorkloadIdentityError
+from airflow_azure_wi.federation import FederatedIdentityCredential, audience_to_expect, problem_of_issuer
+from airflow_azure_wi.federation.az import link_command
 from airflow_azure_wi.provider import option_name
-from airflow_azure_wi.redaction import excerpt
-from airflow_azure_wi.tokens import FederatedToken
+from airflow_azure_wi.redaction import excerpt, holds_secret, quoted
 
 _VARIABLES = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST")
 
@@ -31,163 +31,249 @@ _ROTATION = (
 )
 
 
-def check_identity(case: Case) -> Result:
+# No federated identity credential matches.
+_NO_MATCH = frozenset(code for code, meaning in EXPLANATIONS.items() if meaning.fix is Fix.CREATE_CREDENTIAL)
+_NO_MATCH_FOR_AUDIENCE = "AADSTS700212"
+# The identity may have a credential for issuer and subject, with another audience.
+_MAY_EXIST = frozenset({"AADSTS70021", _NO_MATCH_FOR_AUDIENCE})
+
+_NO_TOKEN = Finding(Status.SKIPPED, "there is no federated token")
+
+
+def check_identity(context: DoctorContext) -> Finding:
     """Check that a valid identity is configured."""
-    if case.identity is None:
-        return Result("identity", Status.FAILED, case.identity_problem or "unknown")
-    who = case.identity
+    if context.identity is None:
+        return Finding(Status.FAILED, context.identity_problem or "unknown")
+    who = context.identity
     subscription = f", subscription {who.subscription_id}" if who.subscription_id else ""
-    found = f"client id {who.client_id}, tenant {who.tenant_id}{subscription}, {who.cloud.name} (from {case.about})"
-    return Result("identity", Status.OK, found)
+    found = f"client id {who.client_id}, tenant {who.tenant_id}{subscription}, {who.cloud.name} (from {context.about})"
+    return Finding(Status.OK, found)
 
 
-def check_connection_type(case: Case) -> Iterator[Result]:
-    """Say what a connection of the stock type is served in; nothing is said about this package's own type."""
-    if not case.is_stock:
-        return
-    from airflow_azure_wi.hooks.configuration import serves_stock_connections
-
+def check_connection_type(context: DoctorContext) -> Finding:
+    """Say where a connection of the stock type is served."""
     option = option_name("serve_stock_connections")
-    if serves_stock_connections():
-        found = f"stock type azure; stock hooks sign in through airflow-azure-wi, as {option} is True"
-    else:
-        found = (
-            "stock type azure: this report is about airflow-azure-wi, which serves the connection in its own hook and "
-            "where a DAG names the endpoint with at(). With the plain id, stock hooks sign in without it, by "
-            f"DefaultAzureCredential; {option} = True changes that."
+    if context.serves_stock:
+        return Finding(
+            Status.OK, f"stock type azure; stock hooks sign in through airflow-azure-wi, as {option} is True"
         )
-    yield Result("connection type", Status.OK, found)
+    return Finding(
+        Status.OK,
+        "stock type azure: this report is about airflow-azure-wi, which serves the connection in its own hook and "
+        "where a DAG names the endpoint with at(). With the plain id, stock hooks sign in without it, by "
+        f"DefaultAzureCredential; {option} = True changes that.",
+    )
 
 
-def check_environment(case: Case) -> Result:
+def check_environment(context: DoctorContext) -> Finding:
     """Say which variables are set, and check the authority host among them."""
-    values = {name: excerpt(case.environment.get(name, "").strip()) for name in _VARIABLES}
+    values = {name: excerpt(context.environment.get(name, "").strip()) for name in _VARIABLES}
     found = ", ".join(f"{name}={value}" for name, value in values.items() if value) or "no AZURE_ variable is set"
-    if problems := [problem for problem in (case.authority_problem, case.options_problem) if problem]:
-        return Result("environment", Status.FAILED, "\n".join(problems))
-    if mismatch := _mismatch_of_clouds(case):
-        return Result("environment", Status.WARNING, f"{found}; {mismatch[0]}", mismatch[1])
+    if problems := [text for name, text in context.deployment.problems.items() if name != "token_file"]:
+        return Finding(Status.FAILED, "\n".join(problems))
+    if mismatch := _mismatch_of_clouds(context):
+        return Finding(Status.WARNING, f"{found}; {mismatch[0]}", mismatch[1])
     own = values["AZURE_CLIENT_ID"].lower()
-    if case.identity and own and own != case.identity.client_id:
-        return Result(
-            "environment",
-            Status.OK,
-            f"{found}; the client id of {case.about} overrides AZURE_CLIENT_ID, which differs",
-        )
-    return Result("environment", Status.OK, found)
+    if context.identity and own and own != context.identity.client_id:
+        found += f"; the client id of {context.about} overrides AZURE_CLIENT_ID, which differs"
+    return Finding(Status.OK, found)
 
 
-def _mismatch_of_clouds(case: Case) -> tuple[str, str] | None:
-    """Return what is wrong, and the next step, where authority host and connection are of different clouds."""
-    host = case.deployment.authority_host
+def _mismatch_of_clouds(context: DoctorContext) -> tuple[str, str] | None:
+    """Return what is wrong, and the next step, if authority host and connection are of different clouds."""
+    host = context.deployment.authority_host
     cloud = cloud_at(host) if host else None
-    if cloud is None or case.identity is None or cloud == case.cloud:
+    if cloud is None or context.identity is None or cloud == context.cloud:
         return None
     return (
         f"AZURE_AUTHORITY_HOST wins, and is that of {cloud.name}, but the identity's cloud_environment is "
-        f"{case.cloud.name}",
+        f"{context.cloud.name}",
         f'Set "cloud_environment": "{cloud.name}" in the extra of the connection, or AZURE_AUTHORITY_HOST to '
-        f"{case.cloud.authority_host} where the task runs.",
+        f"{context.cloud.authority_host} where the task runs.",
     )
 
 
-def check_token_file(case: Case) -> tuple[Result, FederatedToken | None]:
+def check_token_file(context: DoctorContext) -> Finding:
     """Check that the file can be read and holds a JSON Web Token."""
-    if case.token_file_problem:
-        return Result("token file", Status.FAILED, case.token_file_problem), None
-    file = case.deployment.token_file
-    if case.development_credential:
-        return _developer_signs_in(case), None
+    if problem := context.deployment.problems.get("token_file"):
+        return Finding(Status.FAILED, problem)
+    file, named_by = context.deployment.token_file, context.deployment.token_file_named_by
+    if context.development_credential:
+        return Finding(
+            Status.WARNING,
+            f"{_file(context)} does not exist (named by {named_by}), and {DEVELOPMENT_OPTION} = "
+            f"{context.development_credential}: a developer signs in, not the managed identity",
+            f"Where workloads run, project a federated token, and leave {DEVELOPMENT_OPTION} empty.",
+        )
     try:
-        token = tokens.read(file, named_by=case.deployment.token_file_named_by)
+        context.token = tokens.read(file, named_by=named_by)
         age = format_duration(time.time() - file.stat().st_mtime)
     except FederatedTokenError as error:
-        return Result("token file", Status.FAILED, str(error)), None
+        return Finding(Status.FAILED, str(error))
     except OSError:
         age = "an unknown time"
-    found = f"{_file(case)} holds a JSON Web Token, written {age} ago (named by {case.deployment.token_file_named_by})"
-    return Result("token file", Status.OK, found), token
+    return Finding(Status.OK, f"{_file(context)} holds a JSON Web Token, written {age} ago (named by {named_by})")
 
 
-def _developer_signs_in(case: Case) -> Result:
-    return Result(
-        "token file",
-        Status.WARNING,
-        f"{_file(case)} does not exist (named by {case.deployment.token_file_named_by}), "
-        f"and {DEVELOPMENT_OPTION} = {case.development_credential}: a developer signs in, not the managed identity",
-        f"Where workloads run, project a federated token, and leave {DEVELOPMENT_OPTION} empty.",
-    )
-
-
-def check_claims(token: FederatedToken | None) -> Result:
+def check_claims(context: DoctorContext) -> Finding:
     """Check the issuer and the subject, by which Entra recognizes the workload."""
-    name = "issuer, subject"
+    token = context.token
     if token is None:
-        return _no_token(name)
+        return _NO_TOKEN
     found = f"issuer {excerpt(token.issuer) or 'missing'}, subject {excerpt(token.subject) or 'missing'}"
     if not token.issuer or not token.subject:
-        return Result(name, Status.FAILED, found, "Project a service account token of Kubernetes: it has both.")
+        return Finding(Status.FAILED, found, "Project a service account token of Kubernetes: it has both.")
     if problem := problem_of_issuer(token.issuer):
-        return Result(
-            name,
+        return Finding(
             Status.WARNING,
             f"{found}; Entra cannot use this issuer: {problem}",
             "Give the cluster a public OIDC issuer (on AKS: az aks update --enable-oidc-issuer).",
         )
-    return Result(name, Status.OK, found)
+    return Finding(Status.OK, found)
 
 
-def check_audience(case: Case, token: FederatedToken | None) -> Result:
+def check_audience(context: DoctorContext) -> Finding:
     """Check that the token is for the token exchange of the cloud."""
-    if token is None:
-        return _no_token("audience")
-    expected = case.cloud.token_exchange_audience
-    found = excerpt(", ".join(token.audience)) or "missing"
+    if context.token is None:
+        return _NO_TOKEN
+    expected = context.cloud.token_exchange_audience
+    found = excerpt(", ".join(context.token.audience)) or "missing"
     # The proxy of AKS identity bindings expects an audience of its own.
-    if expected in token.audience or case.token_proxy:
-        return Result("audience", Status.OK, found)
-    return Result(
-        "audience",
+    if expected in context.token.audience or context.token_proxy:
+        return Finding(Status.OK, found)
+    return Finding(
         Status.WARNING,
-        f"{found}; {case.cloud.name} expects {expected}, unless the federated identity credential names another",
+        f"{found}; {context.cloud.name} expects {expected}, unless the federated identity credential names another",
         f"Project the token with the audience {expected}.",
     )
 
 
-def check_lifetime(case: Case, token: FederatedToken | None) -> Result:
+def check_lifetime(context: DoctorContext) -> Finding:
     """Check that the token is valid now, and is replaced in time."""
-    name = "token lifetime"
+    token, now = context.token, time.time()
     if token is None:
-        return _no_token(name)
-    now = time.time()
+        return _NO_TOKEN
     left = token.seconds_left(now)
     if left is None:
-        return Result(name, Status.WARNING, "the token does not say when it expires", _ROTATION)
+        return Finding(Status.WARNING, "the token does not say when it expires", _ROTATION)
     if left <= 0:
-        found = f"the federated token in {_file(case)} expired {format_duration(-left)} ago ({token.describe_claims()})"
-        return Result(name, Status.FAILED, found, _ROTATION)
+        expired = f"expired {format_duration(-left)} ago ({token.describe_claims()})"
+        return Finding(Status.FAILED, f"the federated token in {_file(context)} {expired}", _ROTATION)
     if token.not_before is not None and token.not_before > now + _TOLERATED_SKEW:
         wait = format_duration(token.not_before - now)
         found = f"not valid yet: its nbf is {_utc(token.not_before)}, in {wait}; expires in {format_duration(left)}"
-        return Result(name, Status.WARNING, found, _CLOCK)
-    return _check_rotation(name, left, None if token.issued_at is None else now - token.issued_at)
+        return Finding(Status.WARNING, found, _CLOCK)
+    return _check_rotation(left, None if token.issued_at is None else now - token.issued_at)
 
 
-def _check_rotation(name: str, left: float, age: float | None) -> Result:
+def _check_rotation(left: float, age: float | None) -> Finding:
     expiry = f"expires in {format_duration(left)}"
     if age is None:
-        return Result(name, Status.OK, expiry)
+        return Finding(Status.OK, expiry)
     if age < -_TOLERATED_SKEW:
-        found = f"issued {format_duration(-age)} in the future, {expiry}"
-        return Result(name, Status.WARNING, found, _CLOCK)
+        return Finding(Status.WARNING, f"issued {format_duration(-age)} in the future, {expiry}", _CLOCK)
     found = f"issued {format_duration(age)} ago, {expiry}"
     if age > _LATE_FOR_ROTATION * (age + left):
-        return Result(name, Status.WARNING, f"{found}; it should have been replaced by now", _ROTATION)
-    return Result(name, Status.OK, found)
+        return Finding(Status.WARNING, f"{found}; it should have been replaced by now", _ROTATION)
+    return Finding(Status.OK, found)
 
 
-def _file(case: Case) -> str:
-    return excerpt(str(case.deployment.token_file))
+def check_exchange(context: DoctorContext) -> Finding:
+    """Get a new access token for Azure Resource Manager."""
+    return _exchange(context, context.cloud.resource_manager_scope)
+
+
+def check_scope(context: DoctorContext, target: Target) -> Finding:
+    """Get a new access token for a service that was asked for."""
+    return _exchange(context, target.scope)
+
+
+def _exchange(context: DoctorContext, scope: str) -> Finding:
+    """Exchange the federated token for a new access token; or let the developer sign in, if so configured."""
+    from airflow_azure_wi.auth import exchange_now
+
+    if context.identity is None:
+        return Finding(Status.SKIPPED, "no valid identity is configured")
+    if holds_secret(scope):
+        expected = "expected the URI of a service and /.default, such as https://storage.azure.com/.default"
+        return Finding(Status.FAILED, f"the scope is {quoted(scope)}, {expected}")
+    try:
+        access_token = exchange_now(context.identity, context.deployment, scope, used_by=context.about)
+    except TokenExchangeError as error:
+        return _refused(context, error)
+    except WorkloadIdentityError as error:
+        return Finding(Status.FAILED, str(error))
+    context.access_tokens[scope] = access_token.token
+    giver = f"{DEVELOPMENT_OPTION} = {context.development_credential}" if context.development_credential else "Entra"
+    return Finding(Status.OK, f"{giver} gave an access token for {excerpt(scope)}")
+
+
+def _refused(context: DoctorContext, error: TokenExchangeError) -> Finding:
+    """Return a refusal as a finding, with the command for this workload's own token if one helps."""
+    details = [
+        f"Federated token: {error.claims}." if error.claims else "",
+        f"Answer: {error.answer}" if error.answer else "",
+    ]
+    found = f"{error.connection}: no access token for scope {error.scope}. {error.cause}"
+    commands = _commands(context, error.code) if error.code in _NO_MATCH else ()
+    next_step = error.next_step
+    if commands and error.code == _NO_MATCH_FOR_AUDIENCE:
+        next_step += " Or let the credential expect the token's audience, with the command below."
+    return Finding(Status.FAILED, "\n".join(filter(None, [found, *details])), next_step, commands)
+
+
+def _commands(context: DoctorContext, code: str | None) -> tuple[str, ...]:
+    """Return the command that makes Entra accept the workload's own token, if there is one that works."""
+    token, identity = context.token, context.identity
+    if token is None or identity is None:
+        return ()
+    audience = audience_to_expect(token.audience, context.cloud.token_exchange_audience)
+    if audience is None:
+        return ()
+    credential = FederatedIdentityCredential.of(token.issuer, token.subject, audience)
+    if any(credential.problems()):
+        return ()
+    return (
+        link_command(
+            credential,
+            client_id=identity.client_id,
+            resource=context.resource,
+            subscription_id=identity.subscription_id,
+            may_exist=code in _MAY_EXIST,
+        ),
+    )
+
+
+def check_access_token(context: DoctorContext) -> Finding:
+    """Say what the access token says, and check that it is for the identity."""
+    access_token = context.access_tokens[context.cloud.resource_manager_scope]
+    claims = tokens.unverified_claims(access_token) or {}
+    client_id = str(claims.get("appid") or claims.get("azp") or "")
+    context.signed_in = _signed_in_as(access_token)
+    if context.development_credential:
+        how = f"{DEVELOPMENT_OPTION} = {context.development_credential}"
+        context.signed_in += f" That is a developer ({how}), not the managed identity."
+    found = context.signed_in
+    # No roles says nothing about access: roles of Azure are not in a token.
+    if isinstance(roles := claims.get("roles"), list) and roles:
+        found += f" Application roles: {excerpt(', '.join(map(str, roles)))}."
+    if _has_numbers(claims, "exp", "iat"):
+        found += f" Valid for {format_duration(claims['exp'] - claims['iat'])}."
+    is_asked_for = context.identity is None or client_id.lower() in ("", context.identity.client_id)
+    if not is_asked_for and not context.development_credential:
+        return Finding(Status.WARNING, found, "It is for another client id than was asked for.")
+    return Finding(Status.OK, found)
+
+
+def _signed_in_as(access_token: str) -> str:
+    """Return one line that says as whom an access token signs in: of the token, it has only ids."""
+    claims = tokens.unverified_claims(access_token) or {}
+    where = f"(object id {claims.get('oid', 'unknown')}) in tenant {claims.get('tid', 'unknown')}"
+    return excerpt(f"Signed in as {tokens.account_in(access_token)} {where}.")
+
+
+def _file(context: DoctorContext) -> str:
+    return excerpt(str(context.deployment.token_file))
 
 
 def _utc(seconds: float) -> str:
@@ -197,5 +283,5 @@ def _utc(seconds: float) -> str:
         return f"{seconds:.0f}"
 
 
-def _no_token(name: str) -> Result:
-    return Result(name, Status.SKIPPED, "there is no federated token to look at")
+def _has_numbers(claims: Any, *names: str) -> bool:
+    return all(isinstance(claims.get(name), int | float) for name in names)

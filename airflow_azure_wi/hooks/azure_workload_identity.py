@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
 
     from airflow_azure_wi.deployment import Deployment
-    from airflow_azure_wi.doctor import Case, Report
+    from airflow_azure_wi.doctor import DoctorContext, Report
     from airflow_azure_wi.identity import WorkloadIdentity
 
 Client = TypeVar("Client")
@@ -218,8 +218,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         """
         from airflow_azure_wi import doctor
 
-        case = self._case_of(self.get_connection(self._own_id()))
-        return doctor.examine(case, scopes=scopes, subscription_id=subscription_id)
+        context = self._doctor_context(self.get_connection(self._own_id()))
+        return doctor.examine(context, scopes=scopes, subscription_id=subscription_id)
 
     async def aexamine(self, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> "Report":
         """Return what :meth:`examine` does, without blocking the event loop."""
@@ -227,8 +227,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         from airflow_azure_wi import doctor
 
-        case = self._case_of(await airflow_compat.aget_connection(self, self._own_id()))
-        return await asyncio.to_thread(doctor.examine, case, scopes=scopes, subscription_id=subscription_id)
+        context = self._doctor_context(await airflow_compat.aget_connection(self, self._own_id()))
+        return await asyncio.to_thread(doctor.examine, context, scopes=scopes, subscription_id=subscription_id)
 
     def _client_arguments(self, client_class: type[Any], given: dict[str, Any], *, is_async: bool) -> dict[str, Any]:
         from airflow_azure_wi.clients import arguments_for
@@ -261,11 +261,17 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         return identity_from_connection(connection, environment=os.environ, source=self._name())
 
-    def _case_of(self, connection: Any) -> "Case":
-        from airflow_azure_wi.doctor import Case
-        from airflow_azure_wi.hooks.configuration import options
+    def _doctor_context(self, connection: Any) -> "DoctorContext":
+        from airflow_azure_wi.doctor import DoctorContext
+        from airflow_azure_wi.hooks.configuration import options, serves_stock_connections
 
-        return Case.of(connection, environment=os.environ, source=self._name(), options=options())
+        return DoctorContext.of(
+            connection,
+            environment=os.environ,
+            source=self._name(),
+            options=options(),
+            serves_stock=serves_stock_connections(),
+        )
 
     def _name(self) -> str:
         return f"connection {quoted(self.conn_id)}"

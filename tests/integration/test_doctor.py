@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from airflow_azure_wi.clouds import PUBLIC
-from airflow_azure_wi.doctor import Case, Report, Status, examine, text
+from airflow_azure_wi.doctor import DoctorContext, Report, Status, examine
 from airflow_azure_wi.federation import IdentityResource
 from airflow_azure_wi.testing import (
     Certificates,
@@ -46,9 +46,9 @@ def doctor(workload: OfflineAzure, identity: ManagedIdentity) -> Callable[..., R
     def doctor(**options: Any) -> Report:
         resource = IdentityResource(identity.name, identity.resource_group) if options.pop("named", True) else None
         extra = options.pop("extra", {"clientId": identity.client_id, "tenantId": identity.tenant_id})
-        case = Case.of(StoredConnection(extra), environment=os.environ, resource=resource)
-        report = examine(case, **options)
-        for shown in (text.render(report), json.dumps(report.as_json()), report.short()):
+        context = DoctorContext.of(StoredConnection(extra), environment=os.environ, resource=resource)
+        report = examine(context, **options)
+        for shown in (report.as_text(), json.dumps(report.as_json()), report.short()):
             assert "eyJ" not in shown
         return report
 
@@ -78,7 +78,7 @@ def failed(report: Report) -> list[str]:
 
 def command_of(report: Report) -> str:
     [command] = [command for result in report.failed() for command in result.commands]
-    assert text.render(report).endswith(f"\n{command}\n")
+    assert report.as_text().endswith(f"\n{command}\n")
     return command
 
 
@@ -115,7 +115,7 @@ def test_a_workload_that_is_linked_signs_in(
 ) -> None:
     azure.projected_token.rotate()
     report = doctor(scopes=["https://storage.azure.com/.default"])
-    assert report.is_ok, text.render(report)
+    assert report.is_ok, report.as_text()
     assert {result.status for result in report.results} == {Status.OK}
     assert [result.name for result in report.results] == [
         *("identity", "environment", "token file", "issuer, subject", "audience", "token lifetime"),
@@ -134,7 +134,7 @@ def test_a_missing_credential(doctor: Callable[..., Report], identity: ManagedId
     report = doctor()
     assert failed(report) == ["token exchange"]
     assert "AADSTS70025:" in found(report, "token exchange")
-    assert "Failed: token exchange." in text.render(report)
+    assert "Failed: token exchange." in report.as_text()
     apply(command_of(report), identity)
     assert doctor().is_ok
 
@@ -230,10 +230,12 @@ def test_each_examination_makes_an_exchange_of_its_own(
 ) -> None:
     """A token that is kept on disk says nothing about whether signing in works now."""
     options = {"token_cache": "disk", "token_cache_folder": str(tmp_path / "tokens")}
-    case = Case.of(StoredConnection(identity.as_json()), environment=workload.environment(), options=options)
-    assert examine(case).is_ok
+    context = DoctorContext.of(
+        StoredConnection(identity.as_json()), environment=workload.environment(), options=options
+    )
+    assert examine(context).is_ok
     identity.remove_credential("worker")
-    assert failed(examine(case)) == ["token exchange"]
+    assert failed(examine(context)) == ["token exchange"]
     assert not (tmp_path / "tokens").exists()
 
 
@@ -329,7 +331,7 @@ def test_a_proxy_is_what_is_connected_to(doctor: Callable[..., Report], monkeypa
     report = doctor()
     assert failed(report) == ["TCP"]
     assert "Check the proxy in HTTPS_PROXY" in report.short()
-    assert "secret" not in text.render(report)
+    assert "secret" not in report.as_text()
 
 
 def test_a_clock_that_is_wrong(
@@ -405,7 +407,7 @@ def test_an_account_or_a_container_is_read(doctor: Callable[..., Report], contai
         *["the containers of acct can be listed"] * 2,
         f"the container {container} of acct can be listed",
     ]
-    assert text.render(report).endswith("\nSign-in works, and so does reading. Writing is not checked.\n")
+    assert report.as_text().endswith("\nSign-in works, and so does reading. Writing is not checked.\n")
 
 
 def test_a_container_that_does_not_exist(doctor: Callable[..., Report], workload: OfflineAzure) -> None:
@@ -430,7 +432,7 @@ def test_without_a_role_the_command_that_assigns_one_is_shown(
         "[ -n \"$ID\" ] && az role assignment create --role 'Storage Blob Data Contributor' --assignee-object-id "
         f'{identity.principal_id} --assignee-principal-type ServicePrincipal --scope "$ID{within}"'
     )
-    assert "This assigns the role." in text.render(report)
+    assert "This assigns the role." in report.as_text()
 
 
 def test_an_account_that_cannot_be_reached(doctor: Callable[..., Report], workload: OfflineAzure) -> None:
@@ -453,14 +455,14 @@ def test_success_says_what_was_not_checked(
     doctor: Callable[..., Report], identity: ManagedIdentity, scopes: list[str], said: str
 ) -> None:
     report = doctor(scopes=scopes)
-    assert report.is_ok, text.render(report)
-    rendered = " ".join(text.render(report).split())
+    assert report.is_ok, report.as_text()
+    rendered = " ".join(report.as_text().split())
     assert "Sign-in works. Roles are not checked; without one, reading is refused with 403." in rendered
     assert said in rendered
     assert "application roles" not in rendered
     if scopes:
-        assert f"--assignee-object-id {identity.principal_id}" in text.render(report).splitlines()[-1]
-    assert report.as_json()["remark"].startswith("Sign-in works.")
+        assert f"--assignee-object-id {identity.principal_id}" in report.as_text().splitlines()[-1]
+    assert report.as_json()["remark"]["text"].startswith("Sign-in works.")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@ import json
 
 import pytest
 
-from airflow_azure_wi.doctor import Report, Result, Status, text
-from airflow_azure_wi.doctor.durations import format_duration
-from airflow_azure_wi.doctor.network_checks import route_to
+from airflow_azure_wi.doctor import Remark, Report, Result, Status
+from airflow_azure_wi.doctor.result import format_duration
 
 FINE = Result("identity", Status.OK, "client id x")
 LONG = "https://oidc.example.com/a/very/long/path/that/nobody/wants/to/see/broken/in/two/pieces"
@@ -13,7 +12,7 @@ ODD = Result("audience", Status.WARNING, "another", "Look.")
 
 
 def test_a_failure_ends_with_the_command() -> None:
-    shown = text.render(Report("connection 'x'", (FINE, ODD, REFUSED), None))
+    shown = Report("connection 'x'", (FINE, ODD, REFUSED), None).as_text()
     assert shown.splitlines()[0] == "Examining connection 'x'"
     assert "\nok       identity          client id x\n" in shown
     assert "\nFAILED   token exchange    refused:\n" in shown
@@ -26,7 +25,7 @@ def test_a_warning_alone_is_no_failure() -> None:
     report = Report("connection 'x'", (FINE, ODD), "Signed in as x.")
     assert report.is_ok
     assert report.short() == "Signed in as x."
-    assert text.render(report).endswith("\n\nSigned in as x.\n")
+    assert report.as_text().endswith("\n\nSigned in as x.\n")
 
 
 def test_the_short_form_is_cause_next_step_and_command() -> None:
@@ -60,14 +59,11 @@ def test_durations(seconds: float, said: str) -> None:
     assert format_duration(seconds) == said
 
 
-def test_the_route_is_that_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "https_proxy", "no_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", "login.example.com")
-    route = route_to("https://elsewhere.example/x")
-    assert (route.proxy, route.first_hop) == ("http://proxy.example:3128", ("proxy.example", 3128))
-    direct = route_to("https://login.example.com/x")
-    assert (direct.proxy, direct.first_hop, direct.ca_bundle) == (None, ("login.example.com", 443), None)
-    monkeypatch.setenv("CURL_CA_BUNDLE", "/some/ca.pem")
-    assert route_to("https://login.example.com/x").ca_bundle == "/some/ca.pem"
+def test_a_remark_is_read_only_when_nothing_failed() -> None:
+    remark = Remark("Roles are not checked.", ("az role",))
+    fine = Report("x", (FINE,), "Signed in as x.", remark)
+    assert fine.as_json()["remark"] == {"text": "Roles are not checked.", "commands": ["az role"]}
+    assert fine.as_text().endswith("\nSigned in as x.\n\nRoles are not checked.\n\naz role\n")
+    refused = Report("x", (FINE, REFUSED), "Signed in as x.", remark)
+    assert refused.as_json()["remark"] is None
+    assert "Roles" not in refused.as_text()
