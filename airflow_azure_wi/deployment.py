@@ -62,7 +62,7 @@ class Deployment:
         """Read the deployment from its environment variables and Airflow's configuration.
 
         :param environment: AZURE_FEDERATED_TOKEN_FILE and AZURE_AUTHORITY_HOST are read from it.
-        :param options: the texts of :data:`~airflow_azure_wi.provider.OPTIONS` that are set. ``federated_token_file``
+        :param options: the texts of ``airflow_azure_wi.provider.OPTIONS`` that are set. ``federated_token_file``
             is used where AZURE_FEDERATED_TOKEN_FILE is not set; without both, the AKS webhook's standard path is.
         :raises DeploymentError: names everything that is wrong, at once.
         """
