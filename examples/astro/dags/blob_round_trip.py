@@ -1,4 +1,4 @@
-"""Write a blob and read it again, through the connection ``azure_wi``."""
+"""Write a blob and read it back, through the connection ``azure_wi``."""
 
 import pendulum
 from airflow.sdk import dag, task

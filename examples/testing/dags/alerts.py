@@ -1,4 +1,4 @@
-"""What the people on call are told."""
+"""The alert for the people on call."""
 
 import logging
 
@@ -8,7 +8,7 @@ log = logging.getLogger(__name__)
 
 
 def alert(context) -> str:
-    """Say who can fix it: a refused sign-in is for those who run Azure, anything else for the authors of the DAG."""
+    """Send a refused sign-in to the Azure team, and any other failure to the authors of the DAG."""
     error = context.get("exception")  # Airflow 3.1 leaves it out in dag.test()
     if isinstance(error, TokenExchangeError) and error.code:
         text = f"To the Azure team: Entra refuses Airflow ({error.code}). {error}"

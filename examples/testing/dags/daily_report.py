@@ -1,4 +1,4 @@
-"""Write how many orders there are into a report, then delete them."""
+"""Write a report that counts the orders, then delete them."""
 
 import pendulum
 from airflow.providers.microsoft.azure.operators.wasb_delete_blob import WasbDeleteBlobOperator

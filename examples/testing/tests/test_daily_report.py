@@ -1,4 +1,4 @@
-"""Tests of the DAG daily_report, without Azure: its tasks run as they are written."""
+"""Test the DAG daily_report without Azure. Its tasks run unchanged."""
 
 import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
@@ -13,7 +13,7 @@ delete_orders = report_dag.get_task("delete_orders")
 
 @pytest.fixture
 def sales(azure_workload_identity) -> ContainerClient:
-    """The container that the DAG works with, and two orders in it."""
+    """The container that the DAG uses, with two orders in it."""
     hook = AzureWorkloadIdentityHook(azure_workload_identity.conn_id)
     container = hook.get_client(BlobServiceClient, account_url=ACCOUNT_URL).create_container("sales")
     for name in ("orders/1", "orders/2"):
@@ -38,14 +38,14 @@ def test_entra_is_asked_once(azure_workload_identity, sales):
     assert [exchange.error_code for exchange in azure_workload_identity.exchanges] == [None]
 
 
-def test_a_busy_entra_is_waited_for(azure_workload_identity):
+def test_the_task_waits_when_entra_throttles_it(azure_workload_identity):
     azure_workload_identity.throttle(times=1, retry_after=0.1)
     with pytest.raises(Exception, match="ContainerNotFound"):
         write_report()
     assert [exchange.error_code for exchange in azure_workload_identity.exchanges] == ["HTTP 429", None]
 
 
-def test_the_azure_team_is_told_that_the_federated_identity_credential_is_missing(azure_workload_identity):
+def test_the_azure_team_hears_of_a_missing_federated_identity_credential(azure_workload_identity):
     azure_workload_identity.remove_federated_credential()
     with pytest.raises(TokenExchangeError) as caught:
         write_report()
@@ -54,7 +54,7 @@ def test_the_azure_team_is_told_that_the_federated_identity_credential_is_missin
     assert "subject 'system:serviceaccount:airflow:airflow-worker'" in text
 
 
-def test_the_authors_are_told_that_the_container_is_missing(azure_workload_identity):
+def test_the_authors_hear_of_a_missing_container(azure_workload_identity):
     with pytest.raises(Exception, match="ContainerNotFound") as caught:
         write_report()
     assert alert({"exception": caught.value}).startswith("To the authors of the DAG: ")
