@@ -1,126 +1,343 @@
-"""Authenticate: the stock provider's credential factories hand out the shared credential of this package.
+"""Makes stock hooks sign in with the credential that everything else in this process uses.
 
-The factories get two ids and nothing else. So that a stock connection with the same ids still gets the
-``DefaultAzureCredential`` that it always got, the ids that stock hooks find in a connection of this package's type are
-marked with the connection they are from. A mark does not show: to all who do not look for it, the id is a plain string.
+Here are the replacements of the functions in :mod:`~airflow_azure_wi.bridge.table`, first of all the stock provider's
+two credential factories. With connections of any other type, they do what the originals do.
+
+A factory gets two ids and no connection. A stock connection may contain the same ids and must keep its
+``DefaultAzureCredential``. So stock hooks get the client id as a :class:`ClientId`, which is a plain string to everyone
+else.
 """
 
 import functools
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_azure_wi import airflow_compat
+from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge.imports import warn_once
 
+# All other imports are in the functions that need them: every process that has BaseHook imports this module.
 if TYPE_CHECKING:
     from azure.identity import WorkloadIdentityCredential
     from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
 
+    from airflow_azure_wi.deployment import Deployment
     from airflow_azure_wi.identity import WorkloadIdentity
 
-SYNC_FACTORY = "get_sync_default_azure_credential"
-ASYNC_FACTORY = "get_async_default_azure_credential"
+T = TypeVar("T")
 
-# The extra by which stock hooks know a managed identity, and by which the factories get its client id.
+# The extra that stock hooks read the client id from, and the argument that they pass it to the factories in.
 CLIENT_ID = "managed_identity_client_id"
 
-_last_read: ContextVar["SignIn | None"] = ContextVar("airflow_azure_wi_last_read", default=None)
+# Set for calls of stock functions that read their connection through BaseHook, so that the bridge does not see which
+# hook it is for: the endpoint that they need; a connection that was just read, and its id.
+REQUIRED_ENDPOINT: ContextVar[table.RequiredEndpoint | None] = ContextVar("required_endpoint", default=None)
+ALREADY_READ: ContextVar[tuple[str, Any] | None] = ContextVar("already_read", default=None)
+# Of the connection that this thread or task read last; None if that is of another type.
+LAST_SIGN_IN: ContextVar["SignIn | None"] = ContextVar("last_sign_in", default=None)
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """Signing in as the identity of one connection.
+    """The identity of a connection, and the credential to sign in with.
 
-    :param identity: who.
-    :param name: the connection's name in messages.
+    :param name: the name of the connection in messages.
     """
 
     identity: "WorkloadIdentity"
     name: str
 
     def credential(self) -> "WorkloadIdentityCredential":
-        """Return the credential that everyone in this process shares."""
+        """Return the credential that everything in this process shares."""
         from airflow_azure_wi.auth import credential_for
-        from airflow_azure_wi.clients import quiet_http_logging
-        from airflow_azure_wi.hooks.configuration import deployment
 
-        quiet_http_logging(os.environ)
-        return credential_for(self.identity, deployment(), used_by=self.name)
+        return credential_for(self.identity, _deployment(), used_by=self.name)
 
     def async_credential(self) -> "AsyncWorkloadIdentityCredential":
-        """Return its twin for asynchronous clients."""
+        """Return its counterpart for asynchronous clients."""
         from airflow_azure_wi.auth import async_credential_for
-        from airflow_azure_wi.clients import quiet_http_logging
-        from airflow_azure_wi.hooks.configuration import deployment
 
-        quiet_http_logging(os.environ)
-        return async_credential_for(self.identity, deployment(), used_by=self.name)
+        return async_credential_for(self.identity, _deployment(), used_by=self.name)
 
 
-class MarkedId(str):
-    """A client id that knows the connection it is from.
-
-    :ivar sign_in: how to sign in through that connection.
-    """
+class ClientId(str):
+    """A client id that knows how to sign in with the connection that it was read from."""
 
     sign_in: SignIn
 
     @classmethod
-    def of(cls, sign_in: SignIn) -> "MarkedId":
-        """Return the client id of an identity, marked."""
-        marked = cls(sign_in.identity.client_id)
-        marked.sign_in = sign_in
-        return marked
+    def of(cls, sign_in: SignIn) -> "ClientId":
+        """Return the client id of an identity."""
+        client_id = cls(sign_in.identity.client_id)
+        client_id.sign_in = sign_in
+        return client_id
 
 
-def sign_in_of(client_id: Any) -> SignIn | None:
-    """Return how to sign in where a client id is from a connection of this package's type, or else None."""
-    return client_id.sign_in if isinstance(client_id, MarkedId) else None
+def sign_in_of_connection(connection: Any) -> SignIn | None:
+    """Return how to sign in with a connection that the bridge gave to a stock hook; None for all others."""
+    sign_in = getattr(connection, "azure_workload_identity", None)
+    return sign_in if isinstance(sign_in, SignIn) else None
 
 
-def note_read(sign_in: SignIn | None) -> None:
-    """Remember how to sign in through the connection that this thread or task reads; None if of another type."""
-    _last_read.set(sign_in)
+def sign_in_of_client_id(client_id: Any) -> SignIn | None:
+    """Return how to sign in with a client id from a connection of this package; None for all others."""
+    return client_id.sign_in if isinstance(client_id, ClientId) else None
 
 
-def sign_in_for(client_id: Any) -> SignIn | None:
-    """Return what :func:`sign_in_of` does, also where a hook parsed the extra itself, which leaves no mark on the id.
+def sign_in_of_last_read(client_id: Any) -> SignIn | None:
+    """Return the same for a hook that parses the extra itself, which turns a :class:`ClientId` into a plain string.
 
-    Then it counts that this thread or task has just read a connection of this package's type, with this id.
+    The connection that this thread or task read last tells whether the client id is from there.
     """
-    last = _last_read.get()
-    is_of_last = last is not None and client_id == last.identity.client_id
-    return sign_in_of(client_id) or (last if is_of_last else None)
+    last = LAST_SIGN_IN.get()
+    is_from_last = last is not None and client_id == last.identity.client_id
+    return sign_in_of_client_id(client_id) or (last if is_from_last else None)
 
 
-def replace_in(utils: ModuleType) -> None:
-    """Replace what the two factories do.
+def patch(module: ModuleType) -> None:
+    """Replace the functions that the table lists for a module."""
+    for function in table.PATCHED_FUNCTIONS:
+        if function.module == module.__name__:
+            _patch(module, function)
 
-    Hook modules import the factories by name, some before the bridge is there. Both are ``functools.partial`` objects
-    that all of them share, and which can be given another function.
+
+# The replacements. Each is called with the original function and the arguments of the call.
+
+
+def shared_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return the shared credential for the client id of a connection of this package."""
+    sign_in = sign_in_of_last_read(kwargs.get(CLIENT_ID))
+    return original(*args, **kwargs) if sign_in is None else sign_in.credential()
+
+
+def shared_async_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return its asynchronous counterpart."""
+    sign_in = sign_in_of_last_read(kwargs.get(CLIENT_ID))
+    return original(*args, **kwargs) if sign_in is None else sign_in.async_credential()
+
+
+def azure_client(original: Any, hook: Any) -> Any:
+    """Create the SDK client of a generic Azure hook, with the argument ``credential`` that current clients take."""
+    if not hook.sdk_client:
+        return original(hook)
+    connection = hook.get_connection(hook.conn_id)
+    sign_in = sign_in_of_connection(connection)
+    if sign_in is None:
+        with context_value(ALREADY_READ, (hook.conn_id, connection)):
+            return original(hook)
+    from inspect import signature
+
+    from airflow_azure_wi.clients import arguments_for
+    from airflow_azure_wi.endpoints import endpoint_of
+
+    subscription_id = sign_in.identity.subscription_id
+    parameters = signature(hook.sdk_client).parameters
+    if "credentials" in parameters and "credential" not in parameters:
+        # A client of the first SDK generation.
+        adapter = sys.modules[f"{table.STOCK}.utils"].AzureIdentityCredentialAdapter
+        return hook.sdk_client(credentials=adapter(sign_in.credential()), subscription_id=subscription_id)
+    arguments = arguments_for(
+        hook.sdk_client,
+        {},
+        credential=sign_in.credential(),
+        subscription_id=subscription_id,
+        cloud=sign_in.identity.cloud,
+        is_async=False,
+        source=sign_in.name,
+        endpoint=endpoint_of(hook.conn_id),
+    )
+    return hook.sdk_client(**arguments)
+
+
+def ai_agents_secret(original: Any, connection: Any, tenant: str | None) -> Any:
+    """Say that there is no client secret."""
+    return False if sign_in_of_connection(connection) else original(connection, tenant)
+
+
+def analysis_services_credential(original: Any, hook: Any) -> Any:
+    """Return the shared credential."""
+    sign_in = sign_in_of_connection(hook.connection)
+    return original(hook) if sign_in is None else sign_in.async_credential()
+
+
+def msgraph_credentials(original: Any, hook: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return the shared credential, with the attribute ``closed`` that the stock hook reads."""
+    config = kwargs.get("config") if "config" in kwargs else args[2]
+    sign_in = sign_in_of_last_read((config or {}).get(CLIENT_ID))
+    return original(hook, *args, **kwargs) if sign_in is None else _open_credential(sign_in)
+
+
+def msgraph_host(original: Any, hook: Any, connection: Any) -> Any:
+    """Return the endpoint of the connection id or the connection as a URL.
+
+    An endpoint in the id overrides the host that the hook was created with, which the Power BI hook always is.
     """
-    for name, is_async in ((SYNC_FACTORY, False), (ASYNC_FACTORY, True)):
-        factory = getattr(utils, name, None)
-        if not isinstance(factory, functools.partial):
-            warn_once(
-                f"{utils.__name__}.{name} is not the functools.partial that the bridge of airflow-azure-wi knows: "
-                "stock hooks that use it make a DefaultAzureCredential for azure_workload_identity connections. "
-                "Update airflow-azure-wi."
-            )
-            continue
-        replaced = _shared_or(factory.func, is_async=is_async)
-        # How unpickling fills a partial object; there is no other way to change one in place.
-        factory.__setstate__((replaced, factory.args, factory.keywords, None))  # type: ignore[attr-defined]
+    host = connection.host or ""
+    if sign_in_of_connection(connection) is None or not host.startswith("https://"):
+        return original(hook, connection)
+    return host if _endpoint_in(hook.conn_id) or not getattr(hook, "host", None) else original(hook, connection)
 
 
-def _shared_or(make_default: Any, *, is_async: bool) -> Any:
-    @functools.wraps(make_default)
-    def make_credential(*args: Any, **kwargs: Any) -> Any:
-        sign_in = sign_in_for(kwargs.get(CLIENT_ID))
-        if sign_in is None:
-            return make_default(*args, **kwargs)
-        return sign_in.async_credential() if is_async else sign_in.credential()
+async def wasb_async_client(original: Any, hook: Any) -> Any:
+    """Create the client; raise an error if there is no endpoint."""
+    with context_value(REQUIRED_ENDPOINT, table.REQUIRED_ENDPOINTS["WasbHook"]):
+        return await original(hook)
 
-    return make_credential
+
+def file_system(original: Any, conn_id: str | None, storage_options: Any = None, **kwargs: Any) -> Any:
+    """Open the file system; raise an error if there is no endpoint."""
+    if "account_name" in (storage_options or {}):
+        return original(conn_id, storage_options, **kwargs)
+    with context_value(REQUIRED_ENDPOINT, table.FILE_SYSTEM_ENDPOINT):
+        return original(conn_id, storage_options, **kwargs)
+
+
+def postgres_token(original: Any, hook: Any, connection: Any) -> Any:
+    """Get the token; explain an id with an endpoint."""
+    with _plain_id_expected(connection.extra_dejson.get("azure_conn_id")):
+        return original(hook, connection)
+
+
+def snowflake_token(original: Any, hook: Any, azure_conn_id: str) -> Any:
+    """Get the token; explain an id with an endpoint."""
+    with _plain_id_expected(azure_conn_id):
+        return original(hook, azure_conn_id)
+
+
+def data_lake_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return the stock adapter with ``get_token``, which current clients of the service call."""
+    adapter = original(*args, **kwargs)
+    if (sign_in := sign_in_of_client_id(kwargs.get(CLIENT_ID))) is not None:
+        adapter.get_token = sign_in.credential().get_token
+    return adapter
+
+
+def adls_credentials(original: Any, filesystem: Any, **kwargs: Any) -> Any:
+    """Return the shared credential, and None for the synchronous one, as adlfs does for a credential it is given."""
+    sign_in = sign_in_of_client_id(kwargs.get(CLIENT_ID))
+    return original(filesystem, **kwargs) if sign_in is None else (sign_in.async_credential(), None)
+
+
+# What the replacements use.
+
+
+@contextmanager
+def context_value(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Give a context variable a value within a ``with`` block, in this thread or task only."""
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+@contextmanager
+def _plain_id_expected(azure_conn_id: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not _endpoint_in(azure_conn_id) or not airflow_compat.is_not_found(error):
+            raise
+        from airflow_azure_wi.endpoints import split
+        from airflow_azure_wi.errors import EndpointError
+        from airflow_azure_wi.redaction import quoted
+
+        raise EndpointError(
+            f"azure_conn_id is {quoted(azure_conn_id)}, but gets a token for a database that has its own host, so it "
+            f"takes no endpoint. Use the plain id: {quoted(split(azure_conn_id)[0])}."
+        ) from error
+
+
+def _endpoint_in(conn_id: Any) -> bool:
+    from airflow_azure_wi.endpoints import split
+
+    return isinstance(conn_id, str) and split(conn_id)[1] is not None
+
+
+def _deployment() -> "Deployment":
+    from airflow_azure_wi.clients import quiet_http_logging
+    from airflow_azure_wi.hooks.configuration import deployment
+
+    quiet_http_logging(os.environ)
+    return deployment()
+
+
+def _open_credential(sign_in: SignIn) -> Any:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+    class OpenCredential(AsyncTokenCredential):
+        """The shared credential, which is never closed, since others use it too."""
+
+        closed = False
+
+        def __init__(self, credential: "AsyncWorkloadIdentityCredential") -> None:
+            self._credential = credential
+
+        async def get_token(self, *scopes: str, **kwargs: Any) -> Any:
+            return await self._credential.get_token(*scopes, **kwargs)
+
+        async def get_token_info(self, *scopes: str, **kwargs: Any) -> Any:
+            return await self._credential.get_token_info(*scopes, **kwargs)
+
+        async def close(self) -> None:
+            """Do nothing."""
+
+        async def __aexit__(self, *_: object) -> None:
+            """Do nothing."""
+
+    return OpenCredential(sign_in.async_credential())
+
+
+def _patch(module: ModuleType, function: table.PatchedFunction) -> None:
+    owner: Any = module
+    *path, name = function.name.split(".")
+    for part in path:
+        owner = getattr(owner, part, None)
+    # Not getattr(), which would hide that a method is static.
+    original = None if owner is None else vars(owner).get(name)
+    replacement = globals()[function.replacement]
+    if function.is_partial and isinstance(original, functools.partial):
+        state = (_calling(replacement, original.func), original.args, original.keywords, None)
+        original.__setstate__(state)  # type: ignore[attr-defined] # as unpickling does: there is no other way
+    elif original is None or function.is_partial:
+        _warn_of_difference(module, function)
+    elif isinstance(original, staticmethod):
+        setattr(owner, name, staticmethod(_calling(replacement, original.__func__)))
+    else:
+        setattr(owner, name, _calling(replacement, original))
+
+
+def _calling(replacement: Any, original: Any) -> Any:
+    @functools.wraps(original, updated=())
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        return replacement(original, *args, **kwargs)
+
+    return patched
+
+
+def _warn_of_difference(module: ModuleType, function: table.PatchedFunction) -> None:
+    if not function.module.startswith((table.STOCK, "adlfs.")):
+        # Older versions of the other providers do not support Azure connections at all.
+        return
+    installed = _numbers(str(getattr(sys.modules.get(table.STOCK), "__version__", "")))
+    if function.is_partial:
+        warn_once(
+            f"{module.__name__}.{function.name} is not the functools.partial that the bridge of airflow-azure-wi "
+            "knows: stock hooks that use it make a DefaultAzureCredential for azure_workload_identity connections. "
+            "Update airflow-azure-wi."
+        )
+    elif installed >= _numbers(function.since) and (not function.until or installed < _numbers(function.until)):
+        warn_once(
+            f"{module.__name__} has no {function.name}, which the bridge of airflow-azure-wi replaces: there, "
+            "azure_workload_identity connections work as without the bridge. Update airflow-azure-wi."
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]

@@ -1,9 +1,57 @@
-"""The entry point of group ``airflow.policy``: importing this module turns the bridge on.
+"""The entry point in the group ``airflow.policy``: importing this module turns the bridge on.
 
-Airflow imports it at the end of ``import airflow``, in every process, and registers it with pluggy as a policy that
-decides nothing. So it imports next to nothing, and never raises.
+Airflow imports it at the end of ``import airflow``, in every process, and registers it as a policy, although it defines
+none. So it imports next to nothing, and never raises.
 """
 
-from airflow_azure_wi.bridge.switch import turn_on as _turn_on
+from types import ModuleType
 
-_turn_on()
+from airflow_azure_wi import airflow_compat
+from airflow_azure_wi.bridge import imports, table
+
+CONFIG_SECTION = "azure_workload_identity"
+OPTION = "bridge_stock_hooks"
+
+
+def turn_on() -> None:
+    """Patch each module once it is imported, unless the configuration turns the bridge off."""
+    if not is_enabled():
+        return
+    for name in airflow_compat.BASE_HOOK_MODULES:
+        imports.when_imported(name, _patch_base_hook)
+    imports.when_imported(f"{table.STOCK}.log.wasb_task_handler", _wait_for_remote_logging)
+    for name in table.modules():
+        imports.when_imported(name, _patch_functions)
+
+
+def is_enabled() -> bool:
+    """Return the option ``[azure_workload_identity] bridge_stock_hooks``."""
+    try:
+        return airflow_compat.configured_switch(CONFIG_SECTION, OPTION, default=True)
+    except Exception as error:  # noqa: BLE001 - a mistake in the configuration must not keep Airflow from starting
+        imports.warn_once(f"Airflow's configuration: {error} The bridge to the stock Azure hooks stays on.")
+        return True
+
+
+def _patch_base_hook(module: ModuleType) -> None:
+    from airflow_azure_wi.bridge import connections
+
+    base_hook = vars(module).get("BaseHook")
+    # One of the two modules may only have an alias.
+    if base_hook is not None and base_hook.__module__ == module.__name__:
+        connections.patch(base_hook)
+
+
+def _wait_for_remote_logging(_: ModuleType) -> None:
+    from airflow_azure_wi.bridge import remote_logging
+
+    imports.when_imported("airflow.sdk.log", remote_logging.replace_in)
+
+
+def _patch_functions(module: ModuleType) -> None:
+    from airflow_azure_wi.bridge import credentials
+
+    credentials.patch(module)
+
+
+turn_on()

@@ -1,45 +1,52 @@
 """What single stock hooks need beyond what all of them share. Data only."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from airflow_azure_wi import airflow_compat
+
+T = TypeVar("T")
 
 STOCK = "airflow.providers.microsoft.azure"
 
 
-class Reading(NamedTuple):
-    """How a hook reads a connection.
+class ConnectionMapping(NamedTuple):
+    """Which fields of a connection a hook reads, and what the bridge writes into them.
 
-    An endpoint is the one that the call names or, where it names none, the connection's own host if that is a URL.
+    A field is a column of the connection, such as ``host``, or ``extra.`` and a key.
 
-    :param endpoint: where the hook looks for its endpoint, and in which form: a field of the connection or ``extra.``
-        and a key, to the name of a property of :class:`~airflow_azure_wi.endpoints.Endpoint`.
-    :param also: values that make it choose token authentication, keyed the same way.
+    :param endpoint: the fields for the endpoint, each with the form that the hook expects: the name of a property of
+        :class:`~airflow_azure_wi.endpoints.Endpoint`. The endpoint is the one in the connection id or, if the id has
+        none, the connection's own host if that is a URL.
+    :param constants: fields with a fixed value, which makes the hook choose token authentication.
     """
 
     endpoint: Mapping[str, str] = MappingProxyType({"host": "url"})
-    also: Mapping[str, object] = MappingProxyType({})
+    constants: Mapping[str, object] = MappingProxyType({})
 
 
-# By the name of the stock hook's class or of one that it derives from; the first that matches is used. BaseHook is
-# Airflow's own.
-READINGS = {
-    "AzureAIAgentsHook": Reading({"host": "url", "extra.endpoint": "url"}),
-    "AzureAnalysisServicesHook": Reading({"host": "hostname"}),
-    # Its get_token() refuses without this.
-    "AzureBaseHook": Reading(also={"extra.use_azure_identity_object": True}),
-    "AzureBatchHook": Reading({"extra.account_url": "url"}),
-    "AzureContainerRegistryHook": Reading({"host": "hostname", "login": "account"}),
-    "AzureCosmosDBHook": Reading({"login": "url"}),
-    "AzureDataExplorerHook": Reading(also={"extra.auth_method": "AZURE_TOKEN_CRED"}),
-    "AzureDataLakeHook": Reading({"extra.account_name": "account"}),
-    "AzureDataLakeStorageV2Hook": Reading({"extra.account_url": "url"}),
-    "AzureFileShareHook": Reading({"login": "url"}),
-    # It takes a missing schema for the connection string "None".
-    "BaseAzureServiceBusHook": Reading({"extra.fully_qualified_namespace": "hostname"}, also={"schema": ""}),
-    # Asked by the file system of abfs://, which wants both names of an account, and by asynchronous hooks, which want
-    # the host or, for AI agents, the endpoint.
-    "BaseHook": Reading(
+# By the class of the stock hook or its nearest ancestor in this table. BaseHook is Airflow's own.
+CONNECTION_MAPPINGS = {
+    "AzureAIAgentsHook": ConnectionMapping({"host": "url", "extra.endpoint": "url"}),
+    "AzureAnalysisServicesHook": ConnectionMapping({"host": "hostname"}),
+    # get_token() raises an error without this.
+    "AzureBaseHook": ConnectionMapping(constants={"extra.use_azure_identity_object": True}),
+    "AzureBatchHook": ConnectionMapping({"extra.account_url": "url"}),
+    "AzureContainerRegistryHook": ConnectionMapping({"host": "hostname", "login": "account"}),
+    "AzureCosmosDBHook": ConnectionMapping({"login": "url"}),
+    "AzureDataExplorerHook": ConnectionMapping(constants={"extra.auth_method": "AZURE_TOKEN_CRED"}),
+    "AzureDataLakeHook": ConnectionMapping({"extra.account_name": "account"}),
+    "AzureDataLakeStorageV2Hook": ConnectionMapping({"extra.account_url": "url"}),
+    "AzureFileShareHook": ConnectionMapping({"login": "url"}),
+    # A missing schema would become the connection string "None".
+    "BaseAzureServiceBusHook": ConnectionMapping(
+        {"extra.fully_qualified_namespace": "hostname"}, constants={"schema": ""}
+    ),
+    # Called by the file system for abfs://, which needs the account's name and host, and by asynchronous hooks, which
+    # need the host or, for AI agents, the endpoint.
+    "BaseHook": ConnectionMapping(
         {
             "host": "url",
             "extra.account_name": "account",
@@ -49,10 +56,10 @@ READINGS = {
     ),
 }
 
-# The settings of the extra that stock hooks are shown, and what their value has to be: "text" and "name" (letters,
-# digits and . _ -), "number" or "switch". Beside them and the places above, a hook is shown the identity and nothing
-# else: extras that it does not read itself go on to a client of the SDK, to which `_hosts`, `proxies`, `audience` or
-# `connection_verify` would say where an access token is sent, and for what.
+# The extras that are copied for stock hooks, and their types: "text", "name" (letters, digits and . _ -), "number" or
+# "switch". A hook gets these, the endpoint fields above and the identity, and nothing else. Hooks pass extras that they
+# do not read on to an SDK client, where `_hosts`, `proxies`, `audience` or `connection_verify` would change where an
+# access token is sent, and for which audience.
 SETTINGS = MappingProxyType(
     {
         "batch_size": "number",
@@ -64,13 +71,13 @@ SETTINGS = MappingProxyType(
         "partition_key": "text",
         "resource_group": "text",
         "resource_group_name": "text",
-        # Of Microsoft Graph. The hook joins the version to its URL, where an absolute one would take the URL's place;
-        # allowed hosts can only be fewer; the environment is the deployment's.
+        # For Microsoft Graph. An absolute URL as the version would replace the hook's own URL, hence "name". The
+        # allowed hosts can only be restricted, and the environment's proxies are set by the deployment.
         "allowed_hosts": "text",
         "api_version": "name",
         "trust_env": "switch",
         "use_azure_identity_object": "switch",
-        # How clients of Azure Storage transfer data.
+        # For data transfers with Azure Storage.
         "connection_timeout": "number",
         "max_block_size": "number",
         "max_chunk_get_size": "number",
@@ -87,51 +94,86 @@ SETTINGS = MappingProxyType(
 )
 
 
+VALUE_TYPES: dict[str, Callable[[Any], bool]] = {
+    "text": lambda value: isinstance(value, str) and value.isprintable(),
+    "name": lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]*", value) is not None,
+    "number": lambda value: type(value) in (int, float) or (isinstance(value, str) and value.isdecimal()),
+    "switch": lambda value: isinstance(value, bool) or str(value).lower() in ("", "true", "false"),
+}
+
+# The extras that name the identity, and what `az identity show` prints beside them, in lower case and without
+# underscores. They are left out without a warning: stock hooks get the identity under their own names.
+IDENTITY_EXTRAS = frozenset(
+    {
+        "clientid",
+        "managedidentityclientid",
+        "tenantid",
+        "workloadidentitytenantid",
+        "subscriptionid",
+        "cloudenvironment",
+        "clientsecreturl",
+        "id",
+        "isolationscope",
+        "location",
+        "name",
+        "outputs",
+        "principalid",
+        "properties",
+        "resourcegroup",
+        "systemdata",
+        "tags",
+        "type",
+    }
+)
+
+
 def endpoint_extras() -> frozenset[str]:
-    """Return the extras in which some hook looks for its endpoint."""
-    places = {place for reading in READINGS.values() for place in reading.endpoint}
-    return frozenset(place.removeprefix("extra.") for place in places if place.startswith("extra."))
+    """Return the extras that some hook reads its endpoint from."""
+    fields = {field for mapping in CONNECTION_MAPPINGS.values() for field in mapping.endpoint}
+    return frozenset(field.removeprefix("extra.") for field in fields if field.startswith("extra."))
 
 
-class Need(NamedTuple):
-    """An endpoint that a hook cannot do without.
+class RequiredEndpoint(NamedTuple):
+    """An endpoint that a hook needs.
 
-    Where there is none, stock hooks call a host named ``None.blob.core.windows.net`` or the like, which may belong to a
-    stranger, or fail with a TypeError.
+    Without one, stock hooks fail with a TypeError or call a host such as ``None.blob.core.windows.net``, which may
+    belong to a stranger.
 
-    :param who: who needs it.
-    :param places: where it looks for it, as in :class:`Reading`; one is enough.
-    :param example: what one looks like.
+    :param caller: what needs it: the name of a hook's class, or a description.
+    :param fields: the fields that it may come from, as in :class:`ConnectionMapping`. One of them is enough.
+    :param example: a URL for the error message.
     """
 
-    who: str
-    places: tuple[str, ...]
+    caller: str
+    fields: tuple[str, ...]
     example: str
 
 
-# By the name of the stock hook's class or of one that it derives from. Missing are those that are told the endpoint by
-# the call or have a default, and AzureAIAgentsHook, which says so itself.
-NEEDS = {
-    need.who: need
-    for need in (
-        Need("AzureAnalysisServicesHook", ("host",), "https://REGION.asazure.windows.net"),
-        Need("AzureBatchHook", ("extra.account_url",), "https://ACCOUNT.REGION.batch.azure.com"),
-        Need("AzureContainerRegistryHook", ("host",), "https://REGISTRY.azurecr.io"),
-        Need("AzureCosmosDBHook", ("login",), "https://ACCOUNT.documents.azure.com"),
-        Need("AzureDataExplorerHook", ("host",), "https://CLUSTER.REGION.kusto.windows.net"),
-        Need("AzureDataLakeHook", ("extra.account_name",), "https://ACCOUNT.azuredatalakestore.net"),
-        Need("AzureDataLakeStorageV2Hook", ("extra.account_url", "host"), "https://ACCOUNT.dfs.core.windows.net"),
-        Need("AzureFileShareHook", ("login",), "https://ACCOUNT.file.core.windows.net"),
-        Need("AzureSynapseHook", ("host",), "https://WORKSPACE.dev.azuresynapse.net"),
-        Need(
+# By class, as above. Not here: hooks that get the endpoint as an argument or have a default, and AzureAIAgentsHook,
+# which reports a missing endpoint itself.
+REQUIRED_ENDPOINTS = {
+    required.caller: required
+    for required in (
+        RequiredEndpoint("AzureAnalysisServicesHook", ("host",), "https://REGION.asazure.windows.net"),
+        RequiredEndpoint("AzureBatchHook", ("extra.account_url",), "https://ACCOUNT.REGION.batch.azure.com"),
+        RequiredEndpoint("AzureContainerRegistryHook", ("host",), "https://REGISTRY.azurecr.io"),
+        RequiredEndpoint("AzureCosmosDBHook", ("login",), "https://ACCOUNT.documents.azure.com"),
+        RequiredEndpoint("AzureDataExplorerHook", ("host",), "https://CLUSTER.REGION.kusto.windows.net"),
+        RequiredEndpoint("AzureDataLakeHook", ("extra.account_name",), "https://ACCOUNT.azuredatalakestore.net"),
+        RequiredEndpoint(
+            "AzureDataLakeStorageV2Hook", ("extra.account_url", "host"), "https://ACCOUNT.dfs.core.windows.net"
+        ),
+        RequiredEndpoint("AzureFileShareHook", ("login",), "https://ACCOUNT.file.core.windows.net"),
+        RequiredEndpoint("AzureSynapseHook", ("host",), "https://WORKSPACE.dev.azuresynapse.net"),
+        RequiredEndpoint(
             "BaseAzureServiceBusHook", ("extra.fully_qualified_namespace",), "https://NAMESPACE.servicebus.windows.net"
         ),
-        Need("WasbHook", ("host", "login"), "https://ACCOUNT.blob.core.windows.net"),
+        RequiredEndpoint("WasbHook", ("host", "login"), "https://ACCOUNT.blob.core.windows.net"),
     )
 }
-# By the name of the stock hook's class or of one that it derives from: where it sends its requests, whatever the
-# connection says. An id with an endpoint is refused there: it would be a host that is named and never called.
-WITHOUT_ENDPOINT = MappingProxyType(
+# Hooks whose requests always go to the same place, by class as above. They ignore the endpoint of a connection id, so
+# the bridge rejects it: the host that the DAG names would never be called.
+FIXED_DESTINATIONS = MappingProxyType(
     {
         "AzureComputeHook": "Azure Resource Manager",
         "AzureContainerInstanceHook": "Azure Resource Manager",
@@ -140,17 +182,21 @@ WITHOUT_ENDPOINT = MappingProxyType(
         "AzureSynapsePipelineHook": "the workspace in its argument azure_synapse_workspace_dev_endpoint",
     }
 )
-FILE_SYSTEM = Need("the file system abfs://", ("extra.account_name",), "https://ACCOUNT.blob.core.windows.net")
+FILE_SYSTEM_ENDPOINT = RequiredEndpoint(
+    "the file system abfs://", ("extra.account_name",), "https://ACCOUNT.blob.core.windows.net"
+)
 
 
-class Function(NamedTuple):
-    """A function that stock hooks call, and that gets no credential from the factories or none that can be used.
+class PatchedFunction(NamedTuple):
+    """A function that the bridge replaces.
 
     :param module: the module that it is looked up in.
-    :param name: the function in it, or the method as ``Class.method``.
-    :param replacement: the function in :mod:`~airflow_azure_wi.bridge.functions` that is called in its place.
-    :param since: the stock version that brought it, if not every version that is supported has it.
-    :param until: the stock version that did away with it.
+    :param name: its name there; ``Class.method`` for a method.
+    :param replacement: the function in :mod:`~airflow_azure_wi.bridge.credentials` that is called instead.
+    :param since: the first version of the stock provider that has it; empty if all supported versions do.
+    :param until: the first version that no longer has it.
+    :param is_partial: whether it is a ``functools.partial`` that hook modules import by name, some of them before the
+        bridge is turned on. It is changed in place, for all of them.
     """
 
     module: str
@@ -158,61 +204,65 @@ class Function(NamedTuple):
     replacement: str
     since: str = ""
     until: str = ""
+    is_partial: bool = False
 
 
-FUNCTIONS = (
-    # Passes credentials=, which no current SDK client takes.
-    Function(f"{STOCK}.hooks.base_azure", "AzureBaseHook.get_conn", "azure_client"),
-    # Takes a tenant without a secret for a mistake.
-    Function(
+PATCHED_FUNCTIONS = (
+    # The two credential factories, which most hooks use. Everything below does not, or cannot use what they return.
+    PatchedFunction(f"{STOCK}.utils", "get_sync_default_azure_credential", "shared_credential", is_partial=True),
+    PatchedFunction(f"{STOCK}.utils", "get_async_default_azure_credential", "shared_async_credential", is_partial=True),
+    # Passes the argument credentials=, which current SDK clients no longer have.
+    PatchedFunction(f"{STOCK}.hooks.base_azure", "AzureBaseHook.get_conn", "azure_client"),
+    # Rejects a tenant without a secret.
+    PatchedFunction(
         f"{STOCK}.hooks.ai_agents",
         "AzureAIAgentsHook._should_use_client_secret_credential",
         "ai_agents_secret",
         since="14.0",
     ),
-    # They know secrets and certificates only. (The hook of Power BI derives from that of Microsoft Graph.)
-    Function(
+    # These only support secrets and certificates. (The Power BI hook derives from that of Microsoft Graph.)
+    PatchedFunction(
         f"{STOCK}.hooks.analysis_services",
         "AzureAnalysisServicesHook._get_credential",
         "analysis_services_credential",
         since="15.1",
     ),
-    Function(f"{STOCK}.hooks.msgraph", "KiotaRequestAdapterHook.get_credentials", "msgraph_credentials"),
-    # Wants scheme and host apart, but its connection is read as that of any asynchronous hook.
-    Function(f"{STOCK}.hooks.msgraph", "KiotaRequestAdapterHook.get_host", "msgraph_host"),
-    # They read their connection through BaseHook, which does not say who asks.
-    Function(f"{STOCK}.hooks.wasb", "WasbAsyncHook.get_async_conn", "wasb_async_client"),
-    Function(f"{STOCK}.fs.adls", "get_fs", "file_system"),
-    # Look for azure_conn_id without BaseHook.
-    Function("airflow.providers.postgres.hooks.postgres", "PostgresHook.get_azure_iam_token", "postgres_token"),
-    Function("airflow.providers.snowflake.hooks.snowflake", "SnowflakeHook.get_azure_oauth_token", "snowflake_token"),
-    # These make a DefaultAzureCredential themselves.
-    Function(f"{STOCK}.hooks.synapse", "AsyncDefaultAzureCredential", "synapse_credential", since="13.2"),
-    Function("adlfs.spec", "AzureBlobFileSystem._get_default_azure_credential", "adls_credentials"),
-    # Makes a credential that no current client of the service takes.
-    Function(f"{STOCK}.hooks.data_lake", "AzureIdentityCredentialAdapter", "data_lake_credential", until="15.2.1"),
+    PatchedFunction(f"{STOCK}.hooks.msgraph", "KiotaRequestAdapterHook.get_credentials", "msgraph_credentials"),
+    # Expects scheme and host in separate fields, but reads its connection through BaseHook.
+    PatchedFunction(f"{STOCK}.hooks.msgraph", "KiotaRequestAdapterHook.get_host", "msgraph_host"),
+    # These read their connection through BaseHook, so that the bridge does not see which hook it is for.
+    PatchedFunction(f"{STOCK}.hooks.wasb", "WasbAsyncHook.get_async_conn", "wasb_async_client"),
+    PatchedFunction(f"{STOCK}.fs.adls", "get_fs", "file_system"),
+    # These read the connection that azure_conn_id names without BaseHook.
+    PatchedFunction("airflow.providers.postgres.hooks.postgres", "PostgresHook.get_azure_iam_token", "postgres_token"),
+    PatchedFunction(
+        "airflow.providers.snowflake.hooks.snowflake", "SnowflakeHook.get_azure_oauth_token", "snowflake_token"
+    ),
+    # These create a DefaultAzureCredential themselves.
+    PatchedFunction(f"{STOCK}.hooks.synapse", "AsyncDefaultAzureCredential", "shared_async_credential", since="13.2"),
+    PatchedFunction("adlfs.spec", "AzureBlobFileSystem._get_default_azure_credential", "adls_credentials"),
+    # Creates a credential that current clients of the service do not accept.
+    PatchedFunction(
+        f"{STOCK}.hooks.data_lake", "AzureIdentityCredentialAdapter", "data_lake_credential", until="15.2.1"
+    ),
 )
 
 
-def is_stock(class_: type[object]) -> bool:
-    """Return whether a class is of the stock provider; what it is called says nothing."""
+def is_stock_class(class_: type[object]) -> bool:
+    """Return whether a class belongs to the stock provider. Its name does not count: others may use the same."""
     return class_.__module__.startswith(f"{STOCK}.")
 
 
-def need_of(reader: type[object]) -> Need | None:
-    """Return the endpoint that a hook needs, or None where it needs none."""
-    return next((NEEDS[name] for name in _stock_names(reader) if name in NEEDS), None)
-
-
-def fixed_destination_of(reader: type[object]) -> tuple[str, str] | None:
-    """Return the stock class of a hook that takes no endpoint, and where it sends its requests; None for the others."""
-    return next(((name, WITHOUT_ENDPOINT[name]) for name in _stock_names(reader) if name in WITHOUT_ENDPOINT), None)
-
-
-def _stock_names(reader: type[object]) -> Iterator[str]:
-    return (ancestor.__name__ for ancestor in reader.__mro__ if is_stock(ancestor))
+def find(entries: Mapping[str, T], hook_class: type[object]) -> T | None:
+    """Return the entry for a hook's class or its nearest ancestor, or None if there is none."""
+    ancestors = (
+        ancestor.__name__
+        for ancestor in hook_class.__mro__
+        if is_stock_class(ancestor) or ancestor.__module__ in airflow_compat.BASE_HOOK_MODULES
+    )
+    return next((entries[name] for name in ancestors if name in entries), None)
 
 
 def modules() -> list[str]:
-    """Return the names of the modules that the functions are in."""
-    return list(dict.fromkeys(function.module for function in FUNCTIONS))
+    """Return the names of the modules that hold the patched functions."""
+    return list(dict.fromkeys(function.module for function in PATCHED_FUNCTIONS))

@@ -4,13 +4,14 @@ import asyncio
 import functools
 import inspect
 import logging
+import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from airflow_azure_wi.bridge import connections, credentials, functions, table
+from airflow_azure_wi.bridge import connections, credentials, table
 from airflow_azure_wi.bridge.imports import warn_once
 
 
@@ -28,21 +29,21 @@ def make_default(**ids: Any) -> dict[str, Any]:
 
 
 def test_a_factory_of_another_kind_is_left_alone_and_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    utils = ModuleType("stock.utils")
+    utils = ModuleType(f"{table.STOCK}.utils")
     utils.get_sync_default_azure_credential = make_default
     utils.get_async_default_azure_credential = functools.partial(make_default)
     for _ in range(2):
-        credentials.replace_in(utils)
+        credentials.patch(utils)
     [warning] = warnings_in(caplog)
-    assert "stock.utils.get_sync_default_azure_credential" in warning
+    assert f"{table.STOCK}.utils.get_sync_default_azure_credential" in warning
     assert utils.get_sync_default_azure_credential is make_default
 
 
 def test_a_factory_keeps_its_arguments_and_is_the_same_object_for_all_who_imported_it() -> None:
-    utils = ModuleType("stock.utils")
+    utils = ModuleType(f"{table.STOCK}.utils")
     factory = functools.partial(make_default, use_async=False)
     utils.get_sync_default_azure_credential = utils.get_async_default_azure_credential = factory
-    credentials.replace_in(utils)
+    credentials.patch(utils)
     assert utils.get_sync_default_azure_credential is factory
     assert factory(managed_identity_client_id="id") == {"use_async": False, "managed_identity_client_id": "id"}
 
@@ -51,7 +52,7 @@ def test_a_missing_method_is_named_once(caplog: pytest.LogCaptureFixture) -> Non
     module = ModuleType(f"{table.STOCK}.hooks.base_azure")
     module.AzureBaseHook = type("AzureBaseHook", (), {})
     for _ in range(2):
-        functions.replace_in(module)
+        credentials.patch(module)
     [warning] = warnings_in(caplog)
     assert f"{module.__name__} has no AzureBaseHook.get_conn" in warning
 
@@ -61,8 +62,8 @@ def test_what_a_stock_version_does_not_have_yet_is_not_missing(
 ) -> None:
     stock = ModuleType(table.STOCK)
     stock.__version__ = "12.3.1"
-    monkeypatch.setitem(functions.sys.modules, table.STOCK, stock)
-    functions.replace_in(ModuleType(f"{table.STOCK}.hooks.synapse"))
+    monkeypatch.setitem(sys.modules, table.STOCK, stock)
+    credentials.patch(ModuleType(f"{table.STOCK}.hooks.synapse"))
     assert warnings_in(caplog) == []
 
 
@@ -71,7 +72,7 @@ def test_a_base_hook_without_its_method_is_named_and_left_alone(
     methods: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     base_hook = type("BaseHook", (), {"__module__": "airflow.somewhere", **methods})
-    connections.replace_in(base_hook)
+    connections.patch(base_hook)
     [warning] = warnings_in(caplog)
     assert "airflow.somewhere.BaseHook has no get_connection" in warning
     assert vars(base_hook).get("get_connection") is methods.get("get_connection")
@@ -96,7 +97,7 @@ def test_a_base_hook_of_static_methods_is_read_through_classes_and_instances(cap
         get_connection = staticmethod(connection_of)
         aget_connection = staticmethod(aconnection_of)
 
-    connections.replace_in(BaseHook)
+    connections.patch(BaseHook)
     for reader in (BaseHook, BaseHook(), type("Derived", (BaseHook,), {})):
         assert reader.get_connection("one").conn_id == "one"
         assert reader.get_connection(conn_id="one").conn_id == "one"
@@ -108,7 +109,7 @@ def test_a_patched_method_is_called_as_it_is(caplog: pytest.LogCaptureFixture) -
     class BaseHook:
         get_connection = PatchedMethod()
 
-    connections.replace_in(BaseHook)
+    connections.patch(BaseHook)
     assert BaseHook.get_connection("one", conn_type="mysql").conn_type == "mysql"
     assert warnings_in(caplog) == []
 
@@ -123,7 +124,7 @@ def test_it_has_the_signature_of_what_it_replaces() -> None:
         async def aget_connection(cls, conn_id: str) -> Any:
             return connection_of(conn_id)
 
-    connections.replace_in(BaseHook)
+    connections.patch(BaseHook)
     for method in ("get_connection", "aget_connection"):
         assert list(inspect.signature(getattr(BaseHook, method)).parameters) == ["conn_id"]
     with patch.object(BaseHook, "get_connection", autospec=True, return_value="mocked"):
@@ -136,12 +137,12 @@ def test_a_class_of_somebody_else_is_no_stock_hook_whatever_its_name() -> None:
         def get_connection(cls, conn_id: str) -> Any:
             return connection_of(conn_id, "azure_workload_identity")
 
-    connections.replace_in(BaseHook)
+    connections.patch(BaseHook)
     for name in ("BaseHook", "WasbHook", "AzureBaseHook"):
         reader = type(name, (BaseHook,), {"__module__": "my_hooks"})
         assert vars(reader.get_connection("one")) == vars(connection_of("one", "azure_workload_identity"))
 
 
 def test_every_replacement_of_the_table_exists() -> None:
-    for function in table.FUNCTIONS:
-        assert callable(getattr(functions, function.replacement))
+    for function in table.PATCHED_FUNCTIONS:
+        assert callable(getattr(credentials, function.replacement))
