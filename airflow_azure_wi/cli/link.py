@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the link, or what it lacks; where it is more than an identity can hold, print the ways out instead."""
     output_format = _format_of(arguments)
     holder = _holder(arguments)
-    problems: list[Problem] = []
-    deployments = list(_deployments(arguments, problems))
+    problems = [*_problems_of_options(arguments)]
+    deployments = [*_deployments(arguments)]
     if arguments.binding:
         return _bind(arguments, holder, deployments, problems)
     proposal = propose(
@@ -134,56 +134,63 @@ def _holder(arguments: argparse.Namespace) -> Holder:
     return IdentityResource(arguments.identity_name, arguments.resource_group, arguments.subscription)
 
 
-def _deployments(arguments: argparse.Namespace, problems: list[Problem]) -> Iterator[Workloads]:
-    """Return the deployments that the arguments name, in their order; add to the problems what is missing."""
-    releases = [name for option, name in arguments.deployments if option == _HELM]
-    problems += _problems_of_options(arguments, len(releases))
-    values = iter(_one_each([_values(file) for file in arguments.chart_values] if releases else [], len(releases)))
-    namespaces = iter(_one_each(arguments.namespace, len(releases)))
+def _deployments(arguments: argparse.Namespace) -> Iterator[Workloads]:
+    """Return the deployments that the arguments name, in their order; the accounts of a namespace are one of them."""
+    releases = sum(option == _HELM for option, _ in arguments.deployments)
+    values = iter(_one_each([_values(file) for file in arguments.chart_values] if releases else [], releases))
+    namespaces = iter(_one_each(arguments.namespace, releases))
     also = [name.strip() for names in arguments.also for name in names.split(",") if name.strip()]
+    accounts = dict.fromkeys(
+        _account(arguments, name) for option, name in arguments.deployments if option == _SERVICE_ACCOUNT
+    )
     for option, name in arguments.deployments:
         if option == _ASTRO:
             yield workloads.astro(name, also)
         elif option == _SUBJECT:
             yield workloads.workload_with_subject(name)
-        elif option == _SERVICE_ACCOUNT and ":" in name:
-            # As Entra's errors print it, too.
-            yield workloads.service_accounts(*name.removeprefix(SERVICE_ACCOUNT_PREFIX).split(":", 1))
         else:
+            namespace = next(namespaces, None) if option == _HELM else _account(arguments, name)[0]
             of_release = next(values, None) if option == _HELM else None
-            namespace = next(namespaces, None) if option == _HELM else next(iter(arguments.namespace), None)
             if namespace is None:
                 problem = f"{option} {quoted(name)} needs a namespace: add --namespace NAME"
                 yield Workloads(name, (), problems=(("namespace", problem),))
             elif option == _HELM:
                 yield workloads.helm_release(name, namespace, of_release)
-            else:
-                yield workloads.service_accounts(namespace, name)
+            elif names := [account for of, account in accounts if of == namespace]:
+                yield workloads.service_accounts(namespace, *names)
+                accounts = {each: None for each in accounts if each[0] != namespace}
 
 
-def _problems_of_options(arguments: argparse.Namespace, releases: int) -> Iterator[Problem]:
-    """Say which options do not fit the others."""
-    options = {option for option, _ in arguments.deployments}
-    if arguments.also and options and _ASTRO not in options:
-        yield "also", "--also names further components of an Astro deployment: add --astro NAMESPACE"
-    if arguments.chart_values and options and not releases:
-        yield "chart_values", "--chart-values are those of a release of the Helm chart: add --helm RELEASE"
-    if arguments.namespace and not options:
-        yield "namespace", "--namespace is given alone: add --helm RELEASE or --service-account NAME"
-    for option, field, most in (
-        ("--namespace", "namespace", len(arguments.namespace)),
-        ("--chart-values", "chart_values", len(arguments.chart_values)),
-    ):
-        if most > 1 and options and most != releases and (field == "namespace" or releases):
-            yield (
-                field,
-                f"{option} is given {most} times for {releases} releases: give it once for all, or once for each "
-                "--helm in the same order",
-            )
+def _account(arguments: argparse.Namespace, name: str) -> tuple[str | None, str]:
+    """Return namespace and name of a service account."""
+    if ":" not in name:
+        return next(iter(arguments.namespace), None), name
+    # As Entra's errors print it, too.
+    namespace, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).split(":", 1)
+    return namespace, account
 
 
 def _one_each(given: Sequence[_T], count: int) -> Sequence[_T]:
     return [*given] * count if len(given) == 1 else given
+
+
+def _problems_of_options(arguments: argparse.Namespace) -> Iterator[Problem]:
+    """Say which options do not fit the others."""
+    options = [option for option, _ in arguments.deployments]
+    if not options and arguments.namespace:
+        yield "namespace", "--namespace is given alone: add --helm RELEASE or --service-account NAME"
+    if options and arguments.also and _ASTRO not in options:
+        yield "also", "--also names further components of an Astro deployment: add --astro NAMESPACE"
+    releases = options.count(_HELM)
+    if options and arguments.chart_values and not releases:
+        yield "chart_values", "--chart-values are those of a release of the Helm chart: add --helm RELEASE"
+    for option, count in (("--namespace", len(arguments.namespace)), ("--chart-values", len(arguments.chart_values))):
+        if releases and count not in (0, 1, releases):
+            yield (
+                option,
+                f"{option} is given {count} times for {releases} releases: give it once for all, or once for each "
+                "--helm in the same order",
+            )
 
 
 def _values(file: str) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
 # What Entra accepts in a credential: the page above.
 _LONGEST_VALUE = 600
+_PRINTABLE = f"expected up to {_LONGEST_VALUE} printable characters"
 
 # https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
 _LONGEST_CREDENTIAL_NAME = 120
@@ -61,12 +62,7 @@ class FederatedIdentityCredential:
 
     def as_json(self) -> dict[str, object]:
         """Return it with the names that the Azure CLI and Microsoft Graph use."""
-        return {
-            "name": self.name,
-            "issuer": self.issuer,
-            "subject": self.subject,
-            "audiences": [self.audience],
-        }
+        return {"name": self.name, "issuer": self.issuer, "subject": self.subject, "audiences": [self.audience]}
 
     def problems(self) -> Iterator[Problem]:
         """Say what is wrong with what it is to match."""
@@ -76,21 +72,12 @@ class FederatedIdentityCredential:
                 f"The issuer is {quoted(self.issuer)}: {problem}. Give the cluster's public OIDC issuer, to the last "
                 "character as its tokens have it in iss (on AKS: `az aks show --query oidcIssuerProfile.issuerUrl`)",
             )
-        for field, value, example, is_plain in (
-            ("subject", self.subject, f"{SERVICE_ACCOUNT_PREFIX}airflow:airflow-worker", _is_plain(self.subject)),
-            (
-                "audience",
-                self.audience,
-                "api://AzureADTokenExchange",
-                _is_plain(self.audience) and " " not in self.audience,
-            ),
-        ):
-            if not is_plain:
-                yield (
-                    field,
-                    f"The {field} is {quoted(value)}, expected up to {_LONGEST_VALUE} printable characters such as "
-                    f"{example}",
-                )
+        if not _is_plain(self.subject):
+            example = f"{SERVICE_ACCOUNT_PREFIX}airflow:airflow-worker"
+            yield "subject", f"The subject is {quoted(self.subject)}, {_PRINTABLE} such as {example}"
+        if not _is_plain(self.audience) or " " in self.audience:
+            example = "api://AzureADTokenExchange"
+            yield "audience", f"The audience is {quoted(self.audience)}, {_PRINTABLE} such as {example}"
 
 
 @dataclass(frozen=True)

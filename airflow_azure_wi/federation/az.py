@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.federation import Application, FederatedIdentityCredential, Holder, IdentityResource
@@ -117,10 +117,14 @@ def create_identity(identity: IdentityResource) -> list[str]:
 def _command(holder: Holder, verb: str, *first: str) -> list[str]:
     if isinstance(holder, Application):
         return ["az", "ad", "app", "federated-credential", verb, "--id", holder.client_id]
-    identity = options(
-        identity_name=holder.name, resource_group=holder.resource_group, subscription=holder.subscription_id
-    )
-    return ["az", "identity", "federated-credential", verb, *first, *identity]
+    return ["az", "identity", "federated-credential", verb, *first, *link_options(holder)]
+
+
+def link_options(holder: Holder) -> list[str]:
+    """Return the options that name a holder to ``airflow-azure-wi link``, and an identity to the Azure CLI too."""
+    if isinstance(holder, Application):
+        return options(application=holder.client_id, tenant=holder.tenant_id)
+    return options(identity_name=holder.name, resource_group=holder.resource_group, subscription=holder.subscription_id)
 
 
 def _show(identity: IdentityResource, *output: str) -> list[str]:
@@ -207,8 +211,8 @@ def link_command(
     subscription = (resource.subscription_id if resource else None) or subscription_id
     in_subscription = shlex.join(options(subscription=subscription))
     if resource is not None:
-        where = options(identity_name=resource.name, resource_group=resource.resource_group, subscription=subscription)
-        return _create_or_replace(credential, shlex.join(where), may_exist=may_exist)
+        where = shlex.join(link_options(replace(resource, subscription_id=subscription)))
+        return _create_or_replace(credential, where, may_exist=may_exist)
     where_found = f'--identity-name "${{FOUND% *}}" --resource-group "${{FOUND#* }}" {in_subscription}'.strip()
     query = f"[?clientId=='{client_id}'].join(' ', [name, resourceGroup])"
     lines = _create_or_replace(credential, where_found, may_exist=may_exist).splitlines()

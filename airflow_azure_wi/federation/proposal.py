@@ -77,7 +77,6 @@ def complete_deployments(
     """
     if not deployments:
         return _this_workload(issuers, wording, problems)
-    deployments = _merged(deployments)
     problems += [problem for deployment in deployments for problem in deployment.problems]
     if not issuers:
         try:
@@ -145,28 +144,6 @@ def _this_workload(issuers: Sequence[str], wording: Wording, problems: list[Prob
         return []
     issuer = issuer_of(issuers[0]) if issuers else token.issuer
     return [Workloads("this workload", (token.subject,), issuer=issuer)]
-
-
-def _merged(deployments: Sequence[Workloads]) -> list[Workloads]:
-    """Put the service accounts of a namespace together: they are one deployment.
-
-    A platform's deployment that is named twice stays two: it may be on two clusters.
-    """
-    merged: list[Workloads] = []
-    for each in deployments:
-        at = next((index for index, known in enumerate(merged) if known.title == each.title), None)
-        if at is None or not each.title.startswith("namespace "):
-            merged.append(each)
-            continue
-        known = merged[at]
-        merged[at] = replace(
-            known,
-            subjects=known.subjects + each.subjects,
-            given_as=known.given_as + each.given_as,
-            notes=known.notes + each.notes,
-            problems=known.problems + each.problems,
-        )
-    return merged
 
 
 @dataclass(frozen=True)
@@ -302,10 +279,11 @@ class Proposal:
             shown["wrong"] = [each.replacement.as_json() | {"because": each.because} for each in comparison.wrong]
             shown["extra"] = [existing.as_json() for existing in comparison.extra]
             shown["flexible"] = [existing.as_json() for existing in comparison.flexible]
-        return shown | ({"proposal": self._ways_out_as_json()} if quota.is_exceeded else {})
+        return shown | ({"proposal": self._ways_out()} if quota.is_exceeded else {})
 
-    def _ways_out_as_json(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {
+    def _ways_out(self) -> dict[str, Any]:
+        """Return what to do where one identity cannot hold all credentials, for programs."""
+        found: dict[str, Any] = {
             "identities": [
                 {
                     "identity": holder.as_json(),
@@ -316,41 +294,37 @@ class Proposal:
             ],
         }
         if isinstance(self.holder, IdentityResource):
-            shown["identityBinding"] = az.binding_script(self.holder, self.deployments, az.Cluster())
+            found["identityBinding"] = az.binding_script(self.holder, self.deployments, az.Cluster())
         if self.comparison:
-            shown["delete"] = [existing.name for existing in self.deletable()]
-        return shown
+            found["delete"] = [existing.name for existing in self.deletable()]
+        return found
 
     def ways_out(self) -> Iterator[str]:
         """Return what to do where one identity cannot hold all credentials, as lines of text and commands."""
-        quota = self.quota
+        found = self._ways_out()
         yield (
-            f"These workloads need {quota.used} federated identity credentials; the {self.holder.title} holds "
-            f"{quota.limit}."
+            f"These workloads need {self.quota.used} federated identity credentials; the {self.holder.title} holds "
+            f"{self.quota.limit}."
         )
         yield ""
+        if enough := found.get("delete"):
+            fit, them = ("1 extra one is", "it") if len(enough) == 1 else (f"{len(enough)} extra ones are", "them")
+            yield f"They fit once {fit} deleted, if no other workload uses {them}:"
+            yield from ("", *(shlex.join(az.delete(self.holder, name)) for name in enough), "")
         if self.comparison:
-            if enough := self.deletable():
-                fit = "1 extra one is" if len(enough) == 1 else f"{len(enough)} extra ones are"
-                yield f"They fit once {fit} deleted, if no other workload uses {'it' if len(enough) == 1 else 'them'}:"
-                yield ""
-                yield from (shlex.join(az.delete(self.holder, existing.name)) for existing in enough)
-                yield ""
             yield from ("Compared with what is there:", "", az.changes_script(self.holder, self.comparison))
-        shares = self.split()
-        is_application = isinstance(self.holder, Application)
+        shares = found["identities"]
+        one, many = (
+            ("application", "applications") if isinstance(self.holder, Application) else ("identity", "identities")
+        )
         if len(shares) == 1:
-            one = "application" if is_application else "identity"
             yield f"Or give them an {one} of their own, with a connection and role assignments:"
         else:
-            many = "applications" if is_application else "identities"
             yield f"Split them over {len(shares)} {many}, with a connection and role assignments each:"
         yield ""
-        for holder, deployments in shares:
-            yield f"# {', '.join(deployment.title for deployment in deployments)}"
-            yield from (*self._commands(holder, deployments), "")
-        if isinstance(self.holder, IdentityResource):
-            binding = az.binding_script(self.holder, self.deployments, az.Cluster())
+        for share in shares:
+            yield from (f"# {', '.join(share['deployments'])}", *share["commands"], "")
+        if binding := found.get("identityBinding"):
             yield from ("Or, on AKS, bind one identity to any number of clusters:", "", binding)
 
     def split(self) -> list[tuple[Holder, tuple[Workloads, ...]]]:
@@ -384,12 +358,7 @@ class Proposal:
 
     def _commands(self, holder: Holder, deployments: Sequence[Workloads]) -> list[str]:
         """Return the commands that link a share of the deployments."""
-        if isinstance(holder, Application):
-            where = az.options(application=holder.client_id, tenant=holder.tenant_id)
-        else:
-            where = az.options(
-                identity_name=holder.name, resource_group=holder.resource_group, subscription=holder.subscription_id
-            )
+        where = az.link_options(holder)
         audience = deployments[0].audience
         if audience != PUBLIC.token_exchange_audience:
             where += az.options(audience=audience)
