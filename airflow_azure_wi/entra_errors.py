@@ -1,6 +1,7 @@
-"""What Microsoft Entra ID's error codes mean for a workload, whether another attempt may help, and how to fix them.
+"""What a token request that fails means for a workload, whether another attempt may help, and how to fix it.
 
-Each entry has its source beside it; ``owner/name#1`` is an issue on GitHub, DEVOPS and REFERENCE are these tables:
+Each error code of Microsoft Entra ID has its source beside it; ``owner/name#1`` is an issue on GitHub, DEVOPS and
+REFERENCE are these tables:
 
 - DEVOPS: https://github.com/MicrosoftDocs/azure-devops-docs,
   ``docs/pipelines/release/includes/errors-workload-identity.md``
@@ -9,9 +10,12 @@ Each entry has its source beside it; ``owner/name#1`` is an issue on GitHub, DEV
 "Unverified" says what no public report confirms.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from enum import Enum
+
+from airflow_azure_wi.redaction import excerpt
 
 
 class Retry(Enum):
@@ -34,7 +38,7 @@ class Fix(Enum):
 
 @dataclass(frozen=True)
 class Explanation:
-    """What an error code of Microsoft Entra ID means for a workload.
+    """What a failed token request means for a workload.
 
     :ivar cause: what is wrong, or what is likely to be.
     :ivar next_step: what to do about it.
@@ -316,3 +320,99 @@ def entra_error_code(message: str) -> str | None:
     """
     found = re.search(r"AADSTS\d+", message)
     return found.group() if found else None
+
+
+OUTSIDE_ITS_VALIDITY_PERIOD = "AADSTS700024"
+
+_TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+_CHECK_AUTHORITY_HOST = (
+    "check that the authority host is Microsoft Entra ID's (AZURE_AUTHORITY_HOST, cloud_environment), and that no "
+    "proxy answers in its place."
+)
+
+
+class Kind(Enum):
+    """How far a token request got."""
+
+    UNREACHABLE = "the authority host could not be reached"
+    NOT_SENT = "azure-identity could not send it"
+    REFUSED = "the answer is an error"
+    INVALID = "the answer is an invalid token response"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a token request gave no access token. It holds no token and no exception, whose frames would hold one.
+
+    :param answer: what was answered, or why nothing was; safe to show.
+    :param code: the AADSTS code, or None.
+    :param status: the HTTP status, or None where nothing was answered.
+    :param retry_after: the header of that name, or None.
+    """
+
+    kind: Kind
+    answer: str
+    code: str | None = None
+    status: int | None = None
+    retry_after: str | None = None
+
+    @property
+    def retry(self) -> Retry:
+        """Whether another attempt may help."""
+        if self.kind is Kind.UNREACHABLE or self.status in _TRANSIENT_STATUSES:
+            return Retry.TRANSIENT
+        known = EXPLANATIONS.get(self.code or "")
+        return known.retry if known else Retry.NEVER
+
+    def seconds_to_wait(self, pause: float) -> float:
+        """Return how long to wait before another attempt: what the server says, or else a pause."""
+        try:
+            asked = float(self.retry_after or pause)
+        except ValueError:
+            return pause
+        return pause if math.isnan(asked) else max(asked, 0.0)
+
+    def explain(self, authority_host: str, attempts: int) -> Explanation:
+        """Return what it means.
+
+        :param authority_host: where the request was sent.
+        :param attempts: how many were made.
+        """
+        if self.kind is Kind.UNREACHABLE:
+            tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+            return Explanation(
+                f"the authority host {authority_host} could not be reached, after {tries}.",
+                "check DNS, firewall and proxy (HTTPS_PROXY) from where the task runs; behind a TLS-inspecting proxy, "
+                "set REQUESTS_CA_BUNDLE to its certificate authority.",
+            )
+        if self.kind is Kind.NOT_SENT:
+            return Explanation(
+                "azure-identity could not send the token request.",
+                "check what it takes from the environment: HTTPS_PROXY, REQUESTS_CA_BUNDLE, and the AZURE_KUBERNETES_ "
+                "variables of identity bindings. What it found is below.",
+            )
+        return EXPLANATIONS.get(self.code or "") or self._unknown()
+
+    def _unknown(self) -> Explanation:
+        """Return what an answer means whose code says nothing, or that has none."""
+        refused = f"Microsoft Entra ID refused the request (HTTP {self.status})."
+        if self.status == 429:
+            wait = f", and asks to wait {excerpt(self.retry_after)} s" if self.retry_after else ""
+            return Explanation(
+                f"Microsoft Entra ID throttled the request (HTTP 429){wait}.",
+                "let the task be retried later. [azure_workload_identity] token_cache = disk lets the tasks of a "
+                "machine share one exchange.",
+            )
+        if self.status is not None and (self.status in _TRANSIENT_STATUSES or self.status >= 500):
+            return Explanation(
+                f"Microsoft Entra ID returned a server error (HTTP {self.status}).",
+                "let the task be retried later; if it stays, see https://status.azure.com.",
+            )
+        if self.code:
+            number = self.code.removeprefix("AADSTS")
+            where = f"https://login.microsoftonline.com/error?code={number}"
+            return Explanation(refused, f"look the code up at {where}.")
+        if self.kind is Kind.REFUSED:
+            return Explanation(refused, _CHECK_AUTHORITY_HOST)
+        return Explanation("Microsoft Entra ID returned an invalid token response.", _CHECK_AUTHORITY_HOST)

@@ -8,25 +8,16 @@ from typing import Any
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 from azure.identity.aio import WorkloadIdentityCredential
 
-from airflow_azure_wi.auth.credential import known_options, problem_of_tenant, request_of
-from airflow_azure_wi.auth.token_cache import TokenCache
-from airflow_azure_wi.deployment import Deployment
+from airflow_azure_wi.auth.credential import SharedTokens, known_options
 from airflow_azure_wi.errors import TenantError
-from airflow_azure_wi.identity import WorkloadIdentity
 
 
-class AsyncSharedCredential(WorkloadIdentityCredential):
+class AsyncSharedCredential(SharedTokens, WorkloadIdentityCredential):
     """The asynchronous twin of ``SharedCredential``: same tokens, same exchanges.
 
     An exchange runs in a thread, so the credential holds no session, belongs to no event loop, and has nothing to
     close.
     """
-
-    def __init__(self, identity: WorkloadIdentity, deployment: Deployment, tokens: TokenCache[AccessTokenInfo]) -> None:
-        # Not super().__init__(): it would build a second HTTP pipeline, which is never used. Exchanges have their own.
-        self._identity = identity
-        self._deployment = deployment
-        self._tokens = tokens
 
     async def get_token(
         self,
@@ -47,14 +38,11 @@ class AsyncSharedCredential(WorkloadIdentityCredential):
     async def _get(
         self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None, enable_cae: bool
     ) -> AccessTokenInfo:
-        problem = problem_of_tenant(self._identity, tenant_id, scopes)
-        if problem is None:
-            token = await self._tokens.aget(request_of(scopes, claims, enable_cae))
-            problem = problem_of_tenant(self._identity, tenant_id, scopes, token.token)
-            if problem is None:
-                return token
-            # Whoever reports the error with the variables of its frames reports no token.
-            del token
+        token = await self._tokens.aget(self._request(scopes, claims, tenant_id, enable_cae))
+        if (problem := self._problem_of_tenant(tenant_id, scopes, token.token)) is None:
+            return token
+        # Whoever reports the error with the variables of its frames reports no token.
+        del token
         raise TenantError(problem)
 
     async def close(self) -> None:
@@ -65,12 +53,3 @@ class AsyncSharedCredential(WorkloadIdentityCredential):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (self._identity, self._deployment)
-
-
-def _unpickled(identity: WorkloadIdentity, deployment: Deployment) -> AsyncSharedCredential:
-    from airflow_azure_wi.auth import async_credential_for
-
-    return async_credential_for(identity, deployment, used_by="an unpickled credential")

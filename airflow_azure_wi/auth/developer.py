@@ -41,7 +41,6 @@ class DeveloperSignIn:
         identity: WorkloadIdentity,
         deployment: Deployment,
         users: Collection[str],
-        *,
         otherwise: Exchange[AccessTokenInfo],
     ) -> None:
         self._identity = identity

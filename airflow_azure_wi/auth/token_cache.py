@@ -12,6 +12,7 @@ import _thread
 import asyncio
 import logging
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -19,9 +20,8 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as NotDoneYet
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
-
-from airflow_azure_wi.auth.importing import no_other_thread_can_import
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,23 @@ LONGEST_EXCHANGE_SECONDS = 60.0
 
 # A waiting thread looks up this often, because the handler of a signal may have taken the one notification.
 _POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long an exchange may take. Entra answers in a fraction of a second; these are for when it does not.
+
+    :param connection_seconds: for connecting.
+    :param read_seconds: for a single read.
+    :param first_pause_seconds: between the first two attempts; each later pause is twice as long.
+    :param exchange_seconds: for all attempts and pauses. Sooner than those who wait give up, so that the error says
+        what happened.
+    """
+
+    connection_seconds: float = 5.0
+    read_seconds: float = 10.0
+    first_pause_seconds: float = 0.5
+    exchange_seconds: float = LONGEST_EXCHANGE_SECONDS - 5
 
 
 class Token(Protocol):
@@ -287,6 +304,17 @@ async def _wait_for(pending: _Pending[Any]) -> None:
         # Or asyncio complains of an exception that nobody looked at.
         if not outcome.cancel():
             outcome.exception()
+
+
+def no_other_thread_can_import() -> bool:
+    """Return whether this thread was interrupted looking for a module, which it does with the lock of all imports."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "_find_spec" and code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 _all_caches: "weakref.WeakSet[TokenCache[Any]]" = weakref.WeakSet()

@@ -15,8 +15,8 @@ from typing import Any
 import requests
 import urllib3
 from azure.core.pipeline.transport import RequestsTransport
+from requests import utils
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths
 from urllib3.connection import HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -111,7 +111,8 @@ class _BoundedAdapter(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
         # By its path: requests 2.32.0 to 2.32.4 loads its certificate authorities into a context of its own instead,
         # which is not that of our connections (https://github.com/psf/requests/issues/6717).
-        super().cert_verify(conn, url, extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH) if verify is True else verify, cert)
+        everyone = utils.extract_zipped_paths(utils.DEFAULT_CA_BUNDLE_PATH)
+        super().cert_verify(conn, url, everyone if verify is True else verify, cert)
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)

@@ -29,8 +29,6 @@ FLOORS = (
 # Imports that point up or go in a circle, each with its reason. "not reached yet" is work to do, here and below.
 EXCEPTIONS = {
     ("__init__", "hooks.azure_workload_identity"): "`from airflow_azure_wi import AzureWorkloadIdentityHook`",
-    ("auth.async_credential", "auth"): "not reached yet",
-    ("auth.credential", "auth"): "not reached yet",
 }
 
 # Taken over from another module of the package although they are private.
@@ -39,7 +37,7 @@ PRIVATE: dict[str, str] = {}
 # How many modules there may be; together at most 50 when all is done.
 BUDGETS = {
     "": 18,  # to be 17
-    "auth": 11,  # to be 9
+    "auth": 9,
     "bridge": 7,  # to be 6
     "cli": 6,  # to be 5
     "doctor": 5,

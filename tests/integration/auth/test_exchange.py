@@ -18,12 +18,11 @@ from typing import Any
 import pytest
 from azure.keyvault.secrets import SecretClient
 from azure.storage.blob import BlobServiceClient
+from requests import utils
 from requests.adapters import HTTPAdapter
 from starlette.responses import StreamingResponse
 
-from airflow_azure_wi.auth import credential_for
-from airflow_azure_wi.auth import exchange as _exchange
-from airflow_azure_wi.auth import transport as _transport
+from airflow_azure_wi.auth import Limits, credential_for
 from airflow_azure_wi.auth.credential import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.entra_errors import EXPLANATIONS
@@ -37,12 +36,12 @@ from tests.recorder import Answer, Recorder
 STORAGE = "https://storage.azure.com/.default"
 JSON = {"Content-Type": "application/json"}
 SUBJECT = "system:serviceaccount:airflow:airflow-worker"
+QUICK = Limits(read_seconds=1, first_pause_seconds=0.05)
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_exchange, "READ_TIMEOUT_SECONDS", 1)
-    monkeypatch.setattr(_exchange, "FIRST_PAUSE_SECONDS", 0.05)
+@pytest.fixture
+def credential(deployment: Deployment, who: WorkloadIdentity) -> SharedCredential:
+    return credential_for(who, deployment, used_by=USER, limits=QUICK)
 
 
 def refusal_of(credential: SharedCredential, scope: str = STORAGE) -> str:
@@ -218,7 +217,8 @@ def test_an_invalid_token_response(credential: SharedCredential, azure: OfflineA
 
 def test_an_authority_that_is_not_there(workload: OfflineAzure, who: WorkloadIdentity) -> None:
     nowhere = Deployment.of({**os.environ, "AZURE_AUTHORITY_HOST": "https://127.0.0.1:1"})
-    assert "https://127.0.0.1:1 could not be reached" in refusal_of(credential_for(who, nowhere, used_by=USER))
+    message = refusal_of(credential_for(who, nowhere, used_by=USER, limits=QUICK))
+    assert "https://127.0.0.1:1 could not be reached" in message
 
 
 @pytest.mark.parametrize("character", ["/", "?", "#"])
@@ -228,7 +228,7 @@ def test_a_proxy_whose_password_is_not_encoded(
     for variable in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(variable, f"http://me:hunter{character}two@proxy.example.com:8080")
     elsewhere = Deployment.of({**os.environ, "AZURE_AUTHORITY_HOST": "https://login.example.com"})
-    message = refusal_of(credential_for(who, elsewhere, used_by=USER))
+    message = refusal_of(credential_for(who, elsewhere, used_by=USER, limits=QUICK))
     assert "HTTPS_PROXY cannot be parsed" in message
     assert "hunter" not in message
     assert "two" not in message
@@ -239,7 +239,7 @@ def test_an_authority_with_a_certificate_that_is_not_trusted(
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     monkeypatch.delenv("CURL_CA_BUNDLE")
-    message = refusal_of(credential_for(who, Deployment.of(os.environ), used_by=USER))
+    message = refusal_of(credential_for(who, Deployment.of(os.environ), used_by=USER, limits=QUICK))
     assert "certificate verify failed" in message.lower().replace("_", " ")
     assert workload.entra.exchanges == [], "the federated token was not sent"
 
@@ -255,11 +255,11 @@ def test_the_certificate_authorities_of_requests_are_trusted_whichever_release_i
         if verify is True:
             conn.ca_certs = None
 
-    monkeypatch.setattr(_transport, "DEFAULT_CA_BUNDLE_PATH", os.environ["REQUESTS_CA_BUNDLE"])
+    monkeypatch.setattr(utils, "DEFAULT_CA_BUNDLE_PATH", os.environ["REQUESTS_CA_BUNDLE"])
     monkeypatch.setattr(HTTPAdapter, "cert_verify", as_in_2_32_4)
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     monkeypatch.delenv("CURL_CA_BUNDLE")
-    assert credential_for(who, Deployment.of(os.environ), used_by=USER).get_token(STORAGE).token
+    assert credential_for(who, Deployment.of(os.environ), used_by=USER, limits=QUICK).get_token(STORAGE).token
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_without_a_federated_token_nothing_is_sent(
         file.write_text(content)
     deployment = Deployment.of({**os.environ, "AZURE_FEDERATED_TOKEN_FILE": str(file)})
     with pytest.raises(FederatedTokenError, match=found) as caught:
-        credential_for(who, deployment, used_by=USER).get_token(STORAGE)
+        credential_for(who, deployment, used_by=USER, limits=QUICK).get_token(STORAGE)
     assert USER in str(caught.value)
     assert workload.entra.exchanges == []
 
@@ -291,10 +291,8 @@ def test_a_rotation_between_two_attempts_is_noticed(
     who: WorkloadIdentity,
     deployment: Deployment,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The token expires on its way to Entra, and is replaced in the file meanwhile."""
-    monkeypatch.setattr(_exchange, "READ_TIMEOUT_SECONDS", 10)
     (file := tmp_path / "token").write_text(
         workload.cluster.service_account_token("airflow", "airflow-worker", exp=time.time() + 5)
     )
@@ -399,21 +397,21 @@ def test_of_an_answer_without_an_end_little_is_read(
     server = Streaming(b'"' + b"x" * 65_535)
     with workload.serving(server, server.host):
         elsewhere = replace(deployment, authority_host=f"https://{server.host}")
-        message = refusal_of(credential_for(who, elsewhere, used_by=USER))
+        message = refusal_of(credential_for(who, elsewhere, used_by=USER, limits=QUICK))
     assert "returned an invalid token response" in message
     assert len(message) < 2500
     assert server.sent < 20_000_000, "of 655 MB; what the sockets between hold is more than what is read"
 
 
 def test_a_server_that_trickles_keeps_nobody_for_long(
-    workload: OfflineAzure, who: WorkloadIdentity, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    workload: OfflineAzure, who: WorkloadIdentity, deployment: Deployment
 ) -> None:
-    monkeypatch.setattr(_exchange, "TOTAL_SECONDS", 3.0)
+    limits = replace(QUICK, exchange_seconds=3.0)
     server = Streaming(b" ", every_seconds=0.3)
     with workload.serving(server, server.host):
         begun = time.monotonic()
         elsewhere = replace(deployment, authority_host=f"https://{server.host}")
-        assert "could not be reached" in refusal_of(credential_for(who, elsewhere, used_by=USER))
+        assert "could not be reached" in refusal_of(credential_for(who, elsewhere, used_by=USER, limits=limits))
         assert time.monotonic() - begun < 6
 
 
@@ -470,7 +468,7 @@ def test_no_frame_of_an_error_holds_a_token(
         if name == "invalid token response":
             azure.entra.fail_next(Status(200, json.dumps({"access_token": token, "expires_in": -1}).encode()))
         with pytest.raises(WorkloadIdentityError) as caught:
-            credential_for(who, failing, used_by=USER).get_token(STORAGE)
+            credential_for(who, failing, used_by=USER, limits=QUICK).get_token(STORAGE)
         assert caught.value.__cause__ is None, name
         assert caught.value.__context__ is None, name
         assert token[:60] not in crash_report(caught.value), name

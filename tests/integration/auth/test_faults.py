@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.auth import async_credential_for, credential_for
-from airflow_azure_wi.auth import exchange as _exchange
+from airflow_azure_wi.auth import Limits, async_credential_for, credential_for
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, WorkloadIdentityError
 from airflow_azure_wi.identity import WorkloadIdentity
@@ -20,6 +19,7 @@ from tests.integration.conftest import USER
 
 STORAGE = "https://storage.azure.com/.default"
 ASKERS = 10
+QUICK = Limits(read_seconds=1, first_pause_seconds=0.05)
 
 # What happens to every attempt, and whether a token is had of it in the end.
 FAULTS: dict[str, tuple[list[Fault], bool]] = {
@@ -33,16 +33,10 @@ FAULTS: dict[str, tuple[list[Fault], bool]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_exchange, "READ_TIMEOUT_SECONDS", 1)
-    monkeypatch.setattr(_exchange, "FIRST_PAUSE_SECONDS", 0.05)
-
-
 def outcomes_of_threads_and_coroutines(who: WorkloadIdentity, deployment: Deployment) -> set[str]:
     """Have threads and coroutines ask at once; return the tokens they got, and the classes of the errors."""
-    credential = credential_for(who, deployment, used_by=USER)
-    async_credential = async_credential_for(who, deployment, used_by=USER)
+    credential = credential_for(who, deployment, used_by=USER, limits=QUICK)
+    async_credential = async_credential_for(who, deployment, used_by=USER, limits=QUICK)
 
     def outcome(ask: Callable[[], str]) -> str:
         try:
@@ -72,7 +66,8 @@ def test_a_fault_of_entra(workload: OfflineAzure, who: WorkloadIdentity, deploym
     else:
         # Who came after the failed exchange made the next one, and got a token.
         assert TokenExchangeError.__name__ in outcomes
-    assert credential_for(who, deployment, used_by=USER).get_token(STORAGE).token, "the next asker is not held back"
+    credential = credential_for(who, deployment, used_by=USER, limits=QUICK)
+    assert credential.get_token(STORAGE).token, "the next asker is not held back"
 
 
 @contextmanager
@@ -106,7 +101,7 @@ def test_a_trouble_with_the_token_file(
     with context:
         assert outcomes_of_threads_and_coroutines(who, own) == {FederatedTokenError.__name__}
     assert workload.entra.exchanges == [], "nothing was sent"
-    assert credential_for(who, own, used_by=USER).get_token(STORAGE).token, "once it is there, it is used"
+    assert credential_for(who, own, used_by=USER, limits=QUICK).get_token(STORAGE).token, "once it is there, it is used"
 
 
 def test_a_file_that_is_replaced_all_the_time(
@@ -122,7 +117,7 @@ def test_a_file_that_is_replaced_all_the_time(
     rotating = threading.Thread(target=rotate)
     rotating.start()
     try:
-        credential = credential_for(who, deployment, used_by=USER)
+        credential = credential_for(who, deployment, used_by=USER, limits=QUICK)
         for number in range(100):
             # A claims challenge makes an exchange each time.
             credential.get_token(STORAGE, claims=f'{{"access_token": {{"number": {number}}}}}')

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_azure_wi.auth import async_credential_for, credential_for, identity_binding
+from airflow_azure_wi.auth import async_credential_for, credential_for
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import DeploymentError, TokenExchangeError
 from airflow_azure_wi.identity import WorkloadIdentity
@@ -130,7 +131,7 @@ def test_an_azure_identity_that_knows_none_is_named(
     running: HttpsServer, who: WorkloadIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The older release is made up: one environment holds one release. That 1.26 has none was looked up in it."""
-    monkeypatch.setattr(identity_binding, "version", lambda _: "1.26.0")
+    monkeypatch.setattr(metadata, "version", lambda _: "1.26.0")
     with pytest.raises(DeploymentError, match=r"azure-identity 1\.26\.0 does not support identity bindings.*>=1\.27"):
         credential_for(who, bound(), used_by=USER).get_token(STORAGE)
 

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -216,12 +217,13 @@ def test_a_handler_that_interrupts_an_import_does_not_wait_for_it(
 
 def test_a_fork_keeps_the_tokens_and_leaves_the_connections(credential: SharedCredential, azure: OfflineAzure) -> None:
     token = credential.get_token(STORAGE).token
+    # The simulated Entra is a thread of this process: no fork while it is in the middle of a TLS handshake.
+    time.sleep(0.5)
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     all_started = context.Event()
 
     def child() -> None:
-        # The simulated Entra is a thread of this process: no fork while it is in the middle of a TLS handshake.
         all_started.wait(30)
         sender.send((credential.get_token(STORAGE).token, credential.get_token(VAULT).token))
 
