@@ -1,7 +1,7 @@
-"""The pytest plugin: the fixture ``azure_workload_identity``, with which a test runs DAG code without Azure.
+"""The pytest plugin: the fixture ``azure_workload_identity``, which runs DAG code in a test without Azure.
 
-pytest loads it wherever this package is installed, also for tests that have nothing to do with it, and also without the
-extra ``testing``. So it imports pytest alone; all else is imported when a test asks for the fixture.
+pytest loads it wherever this package is installed, even for unrelated tests and without the extra ``testing``. So it
+imports only pytest; everything else is imported when a test asks for the fixture.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 ACCOUNTS = "azure_workload_identity_accounts"
 CONNECTION_IDS = "azure_workload_identity_conn_ids"
-# The id that the documentation uses, and the one that the hook uses where it is given none.
+# The id that the documentation uses, and the default of the hook.
 _USUAL_CONNECTION_IDS = ["azure_wi", "azure_workload_identity_default"]
 
-# What azure-identity reads besides the variables that a test sets: a developer's own must not sign in instead.
+# Variables that azure-identity reads and a test does not set: a developer's own values must not sign in instead.
 _OF_THE_DEVELOPER = (
     "AZURE_CLIENT_CERTIFICATE_PATH",
     "AZURE_CLIENT_ID",
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         ACCOUNTS,
-        "names of the storage accounts that there are with the fixture azure_workload_identity",
+        "names of the storage accounts of the fixture azure_workload_identity",
         type="args",
         default=["acct"],
     )
@@ -72,9 +72,9 @@ def azure_workload_identity(
     monkeypatch: pytest.MonkeyPatch,
     pytestconfig: pytest.Config,
 ) -> Iterator[Workload]:
-    """This process as a workload of an Azure on loopback, with a managed identity and empty storage of this test alone.
+    """Make this process a workload of an Azure on loopback, with its own managed identity and empty storage.
 
-    What it yields is an ``airflow_azure_wi.testing.Workload``.
+    Yields an ``airflow_azure_wi.testing.Workload``.
     """
     from airflow_azure_wi.hooks import configuration
     from airflow_azure_wi.testing import Workload
@@ -94,8 +94,8 @@ def azure_workload_identity(
 def let_aiohttp_trust(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trust the offline Azure, until the patches are undone, in asynchronous clients too.
 
-    aiohttp reads SSL_CERT_FILE once, when it is imported. So it is imported before the test sets the variable, and is
-    given what it would have read.
+    aiohttp reads SSL_CERT_FILE once, when it is imported. So import it before the test sets the variable, and give it
+    the value that it would have read.
     """
     import ssl
 
@@ -107,7 +107,7 @@ def let_aiohttp_trust(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> N
     if hasattr(connector, "_SSL_CONTEXT_VERIFIED"):
         monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", context)
         return
-    # aiohttp 3.10.0 reads it once, too, but not before the first connection.
+    # aiohttp 3.10.0 also reads it once, but only at the first connection.
     original = getattr(connector.TCPConnector, "_make_ssl_context")  # noqa: B009 - newer ones, as the types are, have none
     trusting = staticmethod(lambda verified: context if verified else original(verified))
     monkeypatch.setattr(connector.TCPConnector, "_make_ssl_context", trusting)

@@ -1,10 +1,10 @@
-"""Blob, queue, table and a plain HTTP call, all through the one connection ``azure_wi`` and with no secret.
+"""Blobs, a queue, a table and a plain HTTP call, all through one connection, ``azure_wi``, and with no secret.
 
-Run it with the addresses of your own storage account, whose data the managed identity may read and write:
+Run it with the addresses of your own storage account. The managed identity needs roles to read and write its data:
 ``{"blob": "https://ACCOUNT.blob.core.windows.net", "queue": "https://ACCOUNT.queue.core.windows.net",
 "table": "https://ACCOUNT.table.core.windows.net"}``.
 
-The Azure SDK is imported in the tasks that use it: Airflow parses this file all day, and runs it seldom.
+The tasks import the Azure SDK where they use it: Airflow parses this file far more often than it runs it.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ def azure_workload_identity_example():
 
     @task
     def token(params=None):
-        """For services without an Azure SDK client: the access token itself, here in a plain HTTP call."""
+        """Use the access token itself, here in a plain HTTP call, for services without an Azure SDK client."""
         import requests
 
         access_token = AzureWorkloadIdentityHook(CONNECTION).get_token("https://storage.azure.com/.default").token

@@ -1,7 +1,7 @@
-"""Examines whether tasks and triggers can sign in, and shows the report in the task logs.
+"""Check whether tasks and triggers can sign in. The report is in the task logs.
 
-It is for deployments without a shell. Trigger it with the id of your connection, and with the scopes of the services
-that your DAGs use.
+For deployments without a shell. Trigger it with the id of your connection and the scopes of the services that your DAGs
+use.
 """
 
 import pendulum
@@ -24,7 +24,7 @@ with DAG(
         "scopes": ["https://storage.azure.com/.default"],
         "subscription_id": "",
     },
-    # So that the scopes stay a list when they are filled in.
+    # Keeps the rendered scopes a list.
     render_template_as_native_obj=True,
     doc_md=__doc__,
 ):

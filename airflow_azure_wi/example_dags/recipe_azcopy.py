@@ -1,8 +1,8 @@
 """azcopy in a BashOperator: copy blobs within a storage account.
 
-Install: an azcopy whose `azcopy login --help` names `workload`, in the workers' image.
+Install: in the workers' image, an azcopy whose `azcopy login --help` mentions `workload`.
 Role: Storage Blob Data Contributor.
-Tested by running it with a stand-in for azcopy, which signs in with what it finds in its environment.
+Tested by running it with a stand-in for azcopy that signs in with its environment.
 """
 
 from airflow_azure_wi import AzureWorkloadIdentityHook

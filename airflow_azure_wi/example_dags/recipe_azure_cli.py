@@ -1,7 +1,7 @@
-"""The Azure CLI in a BashOperator: sign in, and use it.
+"""The Azure CLI in a BashOperator: sign in and run a command.
 
-Install: the Azure CLI, in the workers' image. Role: Reader on the subscription, for what this one does.
-Tested by running it with a stand-in for `az`, which signs in with the token that it is given.
+Install: the Azure CLI, in the workers' image. Role: Reader on the subscription, for this command.
+Tested by running it with a stand-in for `az` that signs in with the token that it gets.
 """
 
 from airflow_azure_wi import AzureWorkloadIdentityHook
@@ -13,8 +13,8 @@ except ImportError:  # Airflow 2.11
     from airflow.decorators import dag, task
     from airflow.operators.bash import BashOperator
 
-# With a directory of its own, tasks on one machine do not sign each other out. By @, az reads the token from its file,
-# so that it is on no command line.
+# Each task has its own directory, so tasks on one machine do not sign each other out. With @, az reads the token from
+# its file, which keeps it off the command line.
 LIST_GROUPS = """
 set -e
 export AZURE_CONFIG_DIR="$(mktemp -d)"

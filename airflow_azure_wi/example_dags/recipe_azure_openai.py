@@ -1,4 +1,4 @@
-"""Azure OpenAI: ask a deployed model, with access tokens of Entra instead of a key.
+"""Azure OpenAI: query a deployed model with access tokens instead of a key.
 
 Install: `openai`. Role: Cognitive Services OpenAI User, on the Azure OpenAI resource.
 Tested by running it against a stand-in for the resource's API.
@@ -24,7 +24,7 @@ def recipe_azure_openai():
         with AzureOpenAI(
             azure_endpoint="https://acct.openai.azure.com",
             api_version="2024-10-21",
-            # Asked before each request: the client may live for longer than a token.
+            # Called before each request, because the client can outlive a token.
             azure_ad_token_provider=lambda: hook.get_token(SCOPE).token,
         ) as client:
             answer = client.chat.completions.create(

@@ -1,10 +1,10 @@
 """Azure SQL: query a database over ODBC, with an access token.
 
-Install: `pyodbc`, and in the workers' image Microsoft's ODBC Driver 18. Grant, in the database, as its Entra
+Install: `pyodbc`, and Microsoft's ODBC Driver 18 in the workers' image. Grant, in the database, as its Entra
 administrator: `CREATE USER [airflow] FROM EXTERNAL PROVIDER; ALTER ROLE db_datareader ADD MEMBER [airflow];`
 (`airflow` is the name of the managed identity).
-Not run here against Azure SQL, nor with the driver. Tested by running it with a stand-in for `pyodbc`, which reads the
-token from the bytes that the driver would get.
+Not run against Azure SQL or with the driver. Tested by running it with a stand-in for `pyodbc` that reads the token
+from the bytes that the driver would get.
 """
 
 from airflow_azure_wi import AzureWorkloadIdentityHook

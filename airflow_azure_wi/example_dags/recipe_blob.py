@@ -1,4 +1,4 @@
-"""Blobs: write one, list and read it again.
+"""Blobs: write one, list it and read it back.
 
 Install: nothing, the stock Azure provider brings `azure-storage-blob`. Role: Storage Blob Data Contributor.
 Tested by running it against Azurite.

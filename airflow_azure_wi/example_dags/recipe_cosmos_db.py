@@ -1,7 +1,7 @@
 """Cosmos DB for NoSQL: write an item, read it and query for it.
 
 Install: `azure-cosmos`. Role: Cosmos DB Built-in Data Contributor, which only `az cosmosdb sql role assignment create`
-can assign. The database and the container must be there: that role cannot create them.
+can assign. The database and the container must exist: that role cannot create them.
 Tested by running it against an HTTPS recorder that answers as Cosmos DB would.
 """
 

@@ -22,7 +22,7 @@ def recipe_data_factory():
         pipeline_name="load-orders",
         parameters={"run": "{{ run_id }}"},
         check_interval=10,
-        # With deferrable=True the triggerer waits, which needs a federated token of its own.
+        # With deferrable=True the triggerer waits. It needs its own federated token.
     )
 
 

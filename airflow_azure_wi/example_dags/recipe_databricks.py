@@ -1,4 +1,4 @@
-"""Databricks: start a job and wait for it, with access tokens of Entra.
+"""Databricks: start a job and wait for it, with access tokens from Entra.
 
 Install: `databricks-sdk`. Grant, in the workspace: add the managed identity as a service principal (by its client id),
 and give it CAN MANAGE RUN on the job.
@@ -28,7 +28,7 @@ def recipe_databricks():
 
         @credentials_strategy("airflow-azure-wi", [])
         def entra(config):
-            # Asked before each request: a job may run for longer than a token lives.
+            # Called before each request, because a job can outlive a token.
             return lambda: {"Authorization": f"Bearer {hook.get_token(SCOPE).token}"}
 
         run = WorkspaceClient(host=WORKSPACE, credentials_strategy=entra).jobs.run_now_and_wait(job_id=42)

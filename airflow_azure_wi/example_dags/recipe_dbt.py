@@ -1,10 +1,10 @@
 """dbt through Cosmos: run the models of a project on PostgreSQL, with an access token as the password.
 
-Install: `astronomer-cosmos` 1.14 or newer beside Airflow; `dbt-core` and `dbt-postgres` there too, or in an environment
-of their own (`ExecutionConfig(dbt_executable_path=...)`). Grant: as for recipe_postgresql, and `CREATE` on the schema.
-`dbt_shop` is the dbt project: its profiles.yml takes the token by `env_var('DBT_ENV_SECRET_TOKEN')`, and manifest.json
-is what `dbt parse` made (shortened), so that Airflow parses this file without dbt.
-Tested by running it with a stand-in for the program `dbt`, which looks at the token.
+Install: `astronomer-cosmos` 1.14 or newer next to Airflow; `dbt-core` and `dbt-postgres` there too, or in their own
+environment (`ExecutionConfig(dbt_executable_path=...)`). Grant: as for recipe_postgresql, and `CREATE` on the schema.
+`dbt_shop` is the dbt project. Its profiles.yml reads the token with `env_var('DBT_ENV_SECRET_TOKEN')`. Its manifest.json
+is the (shortened) output of `dbt parse`, so that Airflow can parse this file without dbt.
+Tested by running it with a stand-in for `dbt` that checks the token.
 """
 
 import os
@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parent / "dbt_shop"
 
 
 def give_token(context, operator):
-    # To the process of this task, and so to dbt. What is in operator.env, Airflow stores for its UI, if masked.
+    # In the environment of this task's process, which dbt inherits. Airflow stores operator.env for its UI, if masked.
     hook = AzureWorkloadIdentityHook("azure_wi")
     os.environ["DBT_ENV_SECRET_TOKEN"] = hook.get_token("https://ossrdbms-aad.database.windows.net/.default").token
 

@@ -21,8 +21,8 @@ def recipe_delta_rs():
         import pyarrow
         from deltalake import DeltaTable, write_deltalake
 
-        # delta-rs takes no credential object. With these ids and the path of the federated token it signs in by
-        # itself, again and again; an access token as "bearer_token" would end a long job with its own end.
+        # delta-rs takes no credential object. With these ids and the path of the federated token, it signs in by itself
+        # as often as it needs to. An access token as "bearer_token" would expire in the middle of a long job.
         storage_options = AzureWorkloadIdentityHook("azure_wi").environment()
         orders = pyarrow.table({"city": ["Utrecht", "Lyon"], "orders": [12, 7]})
         write_deltalake(TABLE, orders, mode="append", storage_options=storage_options)

@@ -1,4 +1,4 @@
-"""DuckDB: write a Parquet file to Azure Storage and query all files of a folder.
+"""DuckDB: write a Parquet file to Azure Storage and query all files in a folder.
 
 Install: `duckdb`; the stock Azure provider brings `adlfs`. Role: Storage Blob Data Contributor.
 Tested by running it against Azurite.

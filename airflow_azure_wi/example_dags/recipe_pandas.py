@@ -1,4 +1,4 @@
-"""pandas: write a Parquet file to Azure Storage and read it again.
+"""pandas: write a Parquet file to Azure Storage and read it back.
 
 Install: `pandas` and `pyarrow`; the stock Azure provider brings `adlfs`. Role: Storage Blob Data Contributor.
 Tested by running it against Azurite.
@@ -20,7 +20,7 @@ def recipe_pandas():
     def write_and_read():
         import pandas
 
-        # They hold the credential itself, which gets a new access token whenever one is due.
+        # They hold the credential itself, which gets a new access token when one is due.
         storage_options = AzureWorkloadIdentityHook("azure_wi").storage_options("acct")
         orders = pandas.DataFrame({"city": ["Utrecht", "Lyon"], "orders": [12, 7]})
         orders.to_parquet(PATH, storage_options=storage_options)

@@ -1,4 +1,4 @@
-"""Polars: write a Parquet file to Azure Storage and query it where it is.
+"""Polars: write a Parquet file to Azure Storage and query it there.
 
 Install: `polars`. Role: Storage Blob Data Contributor.
 Tested by running it against Azurite.
@@ -20,7 +20,7 @@ def recipe_polars():
     def write_and_query():
         import polars
 
-        # Polars asks it for a new access token whenever one is due, also in the middle of a long query.
+        # Polars asks it for a new access token when one is due, even in the middle of a long query.
         provider = polars.CredentialProviderAzure(credential=AzureWorkloadIdentityHook("azure_wi").get_credential())
         orders = polars.DataFrame({"city": ["Utrecht", "Lyon"], "orders": [12, 7]})
         orders.write_parquet(PATH, credential_provider=provider)

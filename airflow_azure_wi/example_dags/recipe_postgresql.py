@@ -1,14 +1,14 @@
 """PostgreSQL Flexible Server: query a database with an access token as the password, in two ways.
 
-`with_the_stock_provider` needs a connection of its own:
+`with_the_stock_provider` needs its own connection:
 AIRFLOW_CONN_AZURE_POSTGRESQL='{"conn_type": "postgres", "host": "acct.postgres.database.azure.com", "login": "airflow",
 "schema": "sales", "extra": {"iam": true, "azure_conn_id": "azure_wi", "sslmode": "verify-full"}}'
 
-Install: `apache-airflow-providers-postgres` for it, `psycopg[binary]` for `with_psycopg`. Both need
+Install: `apache-airflow-providers-postgres` for that, `psycopg[binary]` for `with_psycopg`. Both need
 `PGSSLROOTCERT=/etc/ssl/certs/ca-certificates.crt` in the environment of the workers.
 Grant, in the database `postgres`, as the server's Entra administrator: `SELECT * FROM
 pgaadauth_create_principal('airflow', false, false);` (`airflow` is the name of the managed identity).
-Tested by running it against a stand-in server, which speaks TLS and as much of PostgreSQL's protocol as this needs.
+Tested by running it against a stand-in server that speaks TLS and the parts of PostgreSQL's protocol that this needs.
 """
 
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator

@@ -26,12 +26,12 @@ def recipe_queue():
             try:
                 queue.create_queue()
             except ResourceExistsError:
-                print("The queue was there already")
+                print("The queue already exists")
             queue.send_message("Hello from a queue")
             received = []
             for message in queue.receive_messages(visibility_timeout=60):
                 received.append(message.content)
-                # What is not deleted within the 60 seconds is received again, by whoever asks next.
+                # A message that is not deleted within 60 seconds is delivered again.
                 queue.delete_message(message)
             return received
 

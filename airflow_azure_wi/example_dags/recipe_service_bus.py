@@ -2,7 +2,7 @@
 
 Install: `azure-servicebus`, which the stock Azure provider brings, and `websocket-client`.
 Roles: Azure Service Bus Data Sender and Azure Service Bus Data Receiver.
-Tested by running it against a stand-in that speaks AMQP with the SDK and looks at its access token.
+Tested by running it against a stand-in that speaks AMQP with the SDK and checks its access token.
 """
 
 from airflow_azure_wi import AzureWorkloadIdentityHook
@@ -22,7 +22,7 @@ def recipe_service_bus():
         from azure.servicebus import ServiceBusClient, ServiceBusMessage, TransportType
 
         hook = AzureWorkloadIdentityHook("azure_wi")
-        # Over port 443 and, where HTTPS_PROXY names one, through a proxy. Without it: AMQP, port 5671.
+        # Uses port 443, and the proxy in HTTPS_PROXY if there is one. The default is AMQP on port 5671.
         over = TransportType.AmqpOverWebsocket
         with hook.get_client(ServiceBusClient, fully_qualified_namespace=NAMESPACE, transport_type=over) as bus:
             with bus.get_queue_sender("recipes") as sender:
@@ -31,7 +31,7 @@ def recipe_service_bus():
             with bus.get_queue_receiver("recipes") as receiver:
                 for message in receiver.receive_messages(max_message_count=1, max_wait_time=30):
                     received.append(str(message))
-                    # What is not completed is received again once its lock has expired.
+                    # A message that is not completed is delivered again when its lock expires.
                     receiver.complete_message(message)
             return received
 

@@ -1,11 +1,11 @@
-"""Snowflake: query it with an access token of Entra (External OAuth).
+"""Snowflake: run a query with an access token from Entra (External OAuth).
 
 Install: `snowflake-connector-python`.
-In Entra: an application that stands for Snowflake, which SCOPE names, with an app role such as `session:role:analyst`
-that the managed identity is assigned to. In Snowflake: a security integration of type EXTERNAL_OAUTH whose user mapping
+In Entra: an application that represents Snowflake, named in SCOPE, with an app role such as `session:role:analyst` that
+is assigned to the managed identity. In Snowflake: a security integration of type EXTERNAL_OAUTH whose user mapping
 claim is `sub`, and a user whose LOGIN_NAME is the object id of the managed identity.
-Not run here against Snowflake. Tested by running it with a stand-in for `snowflake.connector`, which looks at the
-token; the packages of the real one contradict those of the tests.
+Not run against Snowflake. Tested by running it with a stand-in for `snowflake.connector` that checks the token; the
+packages of the real one conflict with those of the tests.
 """
 
 from airflow_azure_wi import AzureWorkloadIdentityHook

@@ -1,4 +1,4 @@
-"""Tables: write an entity and query for it.
+"""Tables: write an entity and query it.
 
 Install: `azure-data-tables`. Role: Storage Table Data Contributor.
 Tested by running it against Azurite.

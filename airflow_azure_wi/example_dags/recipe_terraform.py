@@ -1,7 +1,7 @@
-"""Terraform in a BashOperator: apply a configuration with the provider azurerm.
+"""Terraform in a BashOperator: apply a configuration with the azurerm provider.
 
 Install: Terraform, in the workers' image. Role: what the configuration needs, such as Contributor on a resource group.
-Tested by running it with a stand-in for Terraform, which signs in with what it finds in its environment.
+Tested by running it with a stand-in for Terraform that signs in with its environment.
 """
 
 from airflow_azure_wi import AzureWorkloadIdentityHook

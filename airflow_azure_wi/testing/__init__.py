@@ -1,7 +1,7 @@
 """An offline Azure on loopback: a simulated Microsoft Entra ID, a cluster that signs federated tokens, and Azurite.
 
-It lets a laptop or a test make the real token exchange, with the real Azure SDK clients, without an Azure subscription
-and without a network. It needs the extra ``testing``.
+A laptop or a test can make the real token exchange with the real Azure SDK clients, without an Azure subscription and
+without a network. Needs the extra ``testing``.
 """
 
 from airflow_azure_wi.testing.azurite import Azurite, AzuriteError

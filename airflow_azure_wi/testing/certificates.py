@@ -10,7 +10,7 @@ import trustme
 from airflow_azure_wi.clouds import CLOUDS
 from airflow_azure_wi.testing.private_files import make_private_directory, write_private
 
-# In each cloud, the names of storage accounts end in these.
+# The domains of storage accounts, in each cloud.
 STORAGE_DOMAINS = tuple(
     (service, f"{service}.{cloud.storage_suffix}")
     for service in ("blob", "queue", "table")
@@ -27,7 +27,7 @@ AUTHORITY_HOSTS = tuple(
 
 @dataclass(frozen=True)
 class ServerCertificate:
-    """A certificate that a server shows, and its private key.
+    """A server certificate and its private key.
 
     :ivar certificate_file: the certificate chain (PEM).
     :ivar key_file: the private key (PEM).
@@ -40,12 +40,12 @@ class ServerCertificate:
 class Certificates:
     """A new certificate authority, and a certificate that it signed for the servers of the offline Azure.
 
-    The authority's private key never leaves this process, so nobody else can sign with what a client trusts.
+    The authority's private key never leaves this process, so no one else can sign certificates that a client trusts.
 
-    :param directory: where the files are written (mode 0700, files 0600).
+    :param directory: where to write the files (mode 0700, files 0600).
     :ivar ca_file: the authority's certificate (PEM), for clients to trust.
-    :ivar own: the certificate for 127.0.0.1, for localhost, for Entra and storage accounts under their real names, and
-        for simulated clusters.
+    :ivar own: the certificate for 127.0.0.1, localhost, the real host names of Entra and of storage accounts, and
+        simulated clusters.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -59,8 +59,8 @@ class Certificates:
     def issue(self, name: str, *hosts: str) -> ServerCertificate:
         """Sign a certificate for some hosts.
 
-        :param name: what its files are called.
-        :param hosts: names, with ``*`` as the first label for all of a domain, or addresses.
+        :param name: the name of its files.
+        :param hosts: addresses, or names. ``*`` as the first label means all names in a domain.
         """
         server = self._authority.issue_cert(*hosts)
         issued = ServerCertificate(self._directory / f"{name}.pem", self._directory / f"{name}-key.pem")
@@ -69,5 +69,5 @@ class Certificates:
         return issued
 
     def client_context(self) -> ssl.SSLContext:
-        """Return a TLS context for clients that trusts this authority and no other."""
+        """Return a TLS context for clients that trusts only this authority."""
         return ssl.create_default_context(cafile=str(self.ca_file))

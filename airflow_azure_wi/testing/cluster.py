@@ -1,4 +1,4 @@
-"""A simulated Kubernetes cluster, as far as Entra sees one: it signs service account tokens and publishes its keys."""
+"""A simulated Kubernetes cluster: the parts that Entra sees. It signs service account tokens and publishes its keys."""
 
 import math
 import re
@@ -18,26 +18,26 @@ from airflow_azure_wi.testing.certificates import Certificates
 from airflow_azure_wi.testing.server import HttpsServer
 from airflow_azure_wi.testing.signing import SigningKey
 
-# A name as on the internet, because Entra accepts no other issuer: RFC 2606 keeps .example free for such. Its first
-# label says at which port of 127.0.0.1 it is served.
+# Looks like a name on the internet, because Entra accepts no other issuer; RFC 2606 reserves .example for this. The
+# first label has the port of 127.0.0.1 where it is served.
 _HOST = "cluster-{port}.oidc.example"
 _ISSUER = re.compile(r"https://cluster-([0-9]+)\.oidc\.example(?=/|$)")
 
 
 def served_at(url: str) -> str:
-    """Return where a URL of a simulated cluster's issuer is served; any other URL as it is."""
+    """Return the URL on loopback that serves a simulated cluster's issuer. Any other URL is returned unchanged."""
     return _ISSUER.sub(r"https://127.0.0.1:\1", url)
 
 
 class Cluster:
     """Signs service account tokens; its issuer URL serves the discovery document and the key set.
 
-    It serves inside ``with``.
+    Use it in a ``with`` statement.
 
-    :param certificates: whose server certificate the issuer shows.
-    :ivar issuer: the cluster's issuer URL, without a trailing slash: a name that only the offline Azure knows.
+    :param certificates: provides the issuer's server certificate.
+    :ivar issuer: the cluster's issuer URL, without a trailing slash. Only the offline Azure can resolve it.
     :ivar host: the host of the issuer.
-    :ivar port: the port of 127.0.0.1 at which the issuer is served.
+    :ivar port: the port of 127.0.0.1 where the issuer is served.
     """
 
     def __init__(self, certificates: Certificates) -> None:
@@ -71,9 +71,9 @@ class Cluster:
 
         :param namespace: the namespace of the service account.
         :param service_account: its name.
-        :param audience: whom the token is for.
-        :param lifetime: seconds until it expires; less than zero for one that has expired.
-        :param overrides: claims to replace (times in seconds since the epoch, UTC), or to leave out where None.
+        :param audience: who the token is for.
+        :param lifetime: seconds until it expires; negative for an expired token.
+        :param overrides: claims to replace (times in seconds since the epoch, UTC), or to leave out if None.
         """
         now = time.time()
         claims = {
@@ -100,7 +100,7 @@ class Cluster:
             "serviceaccount": kubernetes_object("serviceaccount", service_account),
         }
 
-    # Both answer on the event loop: they must not wait for a thread behind the exchanges that are waiting for them.
+    # Both answer on the event loop: waiting for a thread would queue them behind the exchanges that wait for them.
     async def _discovery_document(self, request: Request) -> Response:
         return JSONResponse(
             {

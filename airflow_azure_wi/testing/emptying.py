@@ -1,4 +1,4 @@
-"""Empties Azurite, so that one test does not find what another stored."""
+"""Empties Azurite, so that a test does not see what another one stored."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,17 +16,17 @@ _BREAK_LEASE = {"x-ms-lease-action": "break", "x-ms-lease-break-period": "0"}
 
 
 class Emptier:
-    """Deletes all containers, queues and tables of accounts, over connections that it keeps.
+    """Deletes all containers, queues and tables of accounts. It keeps its connections open.
 
     :param ca_file: the certificate authority that signed Azurite's certificate.
     """
 
     def __init__(self, ca_file: Path) -> None:
         self._session = requests.Session()
-        # Azurite is on loopback, whatever proxy and authorities the environment of a test names.
+        # Azurite is on loopback, whatever proxy and certificate authorities the environment of a test sets.
         self._session.trust_env = False
         self._session.verify = str(ca_file)
-        # Blobs and queues are listed in XML whatever is asked for; tables are refused without it.
+        # Tables need the Accept header. Blobs and queues ignore it and answer in XML.
         self._session.headers.update({"x-ms-version": _VERSION, "Accept": "application/json;odata=nometadata"})
 
     def empty(self, *, blob_url: str, queue_url: str, table_url: str) -> None:
@@ -46,7 +46,7 @@ class Emptier:
         self._session.close()
 
     def _names_at(self, url: str) -> list[str]:
-        # Azurite wrote it, on loopback.
+        # The XML comes from Azurite, on loopback.
         listed = ElementTree.fromstring(self._call("GET", f"{url}?comp=list").content)  # noqa: S314
         return [name.text or "" for name in listed.iterfind("./*/*/Name")]
 
@@ -70,16 +70,16 @@ class Emptier:
 
 
 def _delete_all(names: Callable[[], list[str]], delete: Callable[[str], object]) -> None:
-    # A list holds a few thousand at most: what is left is in the next one.
+    # A list has a few thousand entries at most; the next one has the rest.
     while found := names():
         for name in found:
             delete(name)
 
 
 def _access_token() -> str:
-    """Return what passes for an access token with Azurite, which reads the claims and checks no signature.
+    """Return an access token that Azurite accepts: it reads the claims and does not check the signature.
 
-    Entra's own would be one exchange more on the record of a test.
+    A token from the simulated Entra would add an exchange to the test's record.
     """
     now = int(time.time())
     claims = {"iss": "https://sts.windows.net/-/", "iat": now, "nbf": now, "exp": now + 600}

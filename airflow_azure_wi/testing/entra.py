@@ -39,29 +39,29 @@ from airflow_azure_wi.testing.signing import SigningKey
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DEFAULT = "/.default"
 
-# MSAL for Go adds them to the scope of each request. An application alone is given nothing for them.
+# MSAL for Go adds these to the scope of each request. Without a user, they have no effect.
 _OF_OPENID_CONNECT = ("openid", "offline_access", "profile")
 
-# Access tokens for it are of the second version.
+# Access tokens for these audiences have version 2.0.
 _TOKEN_EXCHANGE = frozenset(cloud.token_exchange_audience for cloud in CLOUDS.values())
 
-# Entra tells clients to refresh a token that lives this long or longer at half its life.
+# Entra tells clients to refresh a token halfway through its life if it lives at least this long.
 _LONG_LIVED_SECONDS = 7200
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A token request that reached the endpoint. It holds no token.
+    """A token request that reached the endpoint. It contains no token.
 
     :param at: when it arrived, in seconds since the epoch (UTC).
-    :param host: the name or address under which the client asked, without a port: some clients leave it out.
-    :param tenant_id: the tenant, as the request addresses it.
+    :param host: the name or address that the client used, without a port, because some clients leave it out.
+    :param tenant_id: the tenant, as the request names it.
     :param client_id: the client id, or ``""``.
-    :param scope: the scope without those of OpenID Connect (``openid`` and the like), or ``""``.
+    :param scope: the scope, without those of OpenID Connect (such as ``openid``), or ``""``.
     :param subject: the subject of the client assertion, ``""`` if unreadable.
-    :param assertion_id: the ``jti`` of the client assertion, which tells projected tokens apart, ``""`` if unreadable.
+    :param assertion_id: the ``jti`` of the client assertion, unique for each projected token; ``""`` if unreadable.
     :param user_agent: the user agent of the client, or ``""``.
-    :param error_code: None if an access token was issued, else the code (``"AADSTS700213"``) or what a fault did
+    :param error_code: None if an access token was issued, otherwise the code (``"AADSTS700213"``) or the fault
         (``"HTTP 429"``, ``"Hang"``, ``"CloseConnection"``).
     """
 
@@ -95,7 +95,7 @@ class _TokenRequest:
         return Assertion.parse(self.form.get("client_assertion", ""))
 
     def details(self) -> dict[str, Any]:
-        """Return what refusals mention of it."""
+        """Return what refusals quote from it."""
         return {
             **self.assertion.details(),
             "tenant": self.tenant,
@@ -122,12 +122,12 @@ class _TokenRequest:
 class SimulatedEntra:
     """Exchanges client assertions for access tokens at ``/{tenant}/oauth2/v2.0/token``, or refuses as Entra does.
 
-    It serves inside ``with``. Everything may be called from any thread.
+    Use it in a ``with`` statement. Every method can be called from any thread.
 
-    :param certificates: whose server certificate it shows, and which it trusts when it fetches an issuer's keys.
-    :param access_token_lifetime: seconds until an access token expires, rounded to whole ones.
+    :param certificates: provides its server certificate. It trusts the same authority when it fetches an issuer's keys.
+    :param access_token_lifetime: seconds until an access token expires, rounded to whole seconds.
     :ivar authority_host: ``https://127.0.0.1:<port>``.
-    :ivar port: the port alone.
+    :ivar port: the port.
     """
 
     def __init__(self, certificates: Certificates, *, access_token_lifetime: float = 3600.0) -> None:
@@ -158,36 +158,36 @@ class SimulatedEntra:
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """The token requests that reached the endpoint so far, also refused ones, in the order of their answers."""
+        """The token requests so far, including refused ones, in the order of their answers."""
         with self._lock:
             return list(self._exchanges)
 
     def register(self, identity: ManagedIdentity) -> None:
-        """Make a managed identity, and its tenant, known."""
+        """Add a managed identity, and its tenant."""
         with self._lock:
             self._identities.append(identity)
         self._issuer_keys.add_own(entra_issuer(identity.tenant_id), self._key.key_set())
 
     def register_resource(self, resource: str) -> None:
-        """Make a resource known to every tenant.
+        """Add a resource to every tenant.
 
-        :param resource: its URI or application id, as a scope has it before ``/.default``.
+        :param resource: its URI or application id, as in a scope before ``/.default``.
         """
         with self._lock:
             self._resources.add(resource.removesuffix("/").lower())
 
     def fail_next(self, *faults: Fault) -> None:
-        """Let the next token requests fail, one fault each, in this order."""
+        """Make the next token requests fail, with one fault each, in this order."""
         with self._lock:
             self._faults.extend(faults)
 
     def stop_failing(self) -> None:
-        """Forget the faults still to come."""
+        """Drop the faults that have not happened yet."""
         with self._lock:
             self._faults.clear()
 
     def clear(self) -> None:
-        """Forget the exchanges so far and the faults still to come."""
+        """Forget the exchanges so far, and drop the faults that have not happened yet."""
         with self._lock:
             self._exchanges.clear()
             self._faults.clear()
@@ -294,9 +294,9 @@ class SimulatedEntra:
             response["refresh_in"] = self._lifetime // 2
         return response
 
-    # The Azure CLI and MSAL ask for these before they exchange anything.
+    # The Azure CLI and MSAL request these before the first exchange.
     async def _discovery_document(self, request: Request) -> Response:
-        # The host is the one that the client knows it by.
+        # The host name that the client used.
         tenant = f"https://{request.url.netloc}/{request.path_params['tenant']}"
         return JSONResponse(
             {
@@ -311,11 +311,11 @@ class SimulatedEntra:
             }
         )
 
-    # MSAL asks the real Entra whether an authority that it does not know is one, and for where to find out more.
+    # For an authority that it does not know, MSAL asks the real Entra whether it is one, and where its metadata is.
     async def _instance_discovery(self, request: Request) -> Response:
         asked_for = urlsplit(request.query_params.get("authorization_endpoint", ""))
         tenant = asked_for.path.strip("/").partition("/")[0]
-        # It knows none but itself. MSAL for Python leaves the port out.
+        # The simulated Entra is the only authority here. MSAL for Python leaves the port out.
         named = asked_for.hostname in AUTHORITY_HOSTS
         authority = f"https://{asked_for.hostname}" if named else self.authority_host
         document = f"{authority}/{tenant}/v2.0/.well-known/openid-configuration"
@@ -330,7 +330,7 @@ async def _break_off(request: Request, *, after: float) -> Response:
         await asyncio.wait_for(_disconnected(request), after)
     request.state.abort()
     await _disconnected(request)
-    return Response()  # nobody is there to receive it
+    return Response()  # the client has disconnected
 
 
 async def _disconnected(request: Request) -> None:

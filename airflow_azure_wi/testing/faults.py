@@ -1,4 +1,4 @@
-"""What can go wrong at a token endpoint, to be ordered with ``SimulatedEntra.fail_next``."""
+"""Faults of a token endpoint, for ``SimulatedEntra.fail_next``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Hang:
-    """Say nothing for so many seconds, then close the connection without an answer."""
+    """Wait this many seconds, then close the connection without an answer."""
 
     seconds: float
 
@@ -37,7 +37,7 @@ class CloseConnection:
 
 @dataclass(frozen=True)
 class Delay:
-    """Answer as usual, so many seconds later."""
+    """Answer as usual, this many seconds later."""
 
     seconds: float
 

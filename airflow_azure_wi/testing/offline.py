@@ -1,4 +1,4 @@
-"""The offline Azure as a whole."""
+"""The whole offline Azure."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,14 +24,13 @@ SERVICE_ACCOUNT = "airflow-worker"
 
 
 class OfflineAzure:
-    """An Azure for tests and laptops, which runs inside ``with``.
+    """An Azure for tests and laptops. Use it in a ``with`` statement.
 
     One managed identity trusts one workload: the service account ``airflow-worker`` in the namespace ``airflow``.
-    Whatever runs with :meth:`environment` finds Entra and storage under the real names, such as
+    Programs that run with :meth:`environment` reach Entra and storage at the real addresses, such as
     ``https://login.microsoftonline.com`` and ``https://acct.blob.core.windows.net``.
 
-    :param directory: where certificates and the projected token are kept. What is stored in Azurite is kept
-        in memory.
+    :param directory: where to write certificates and the projected token. Azurite keeps its data in memory.
     :param with_storage: whether to run Azurite.
     :param token_lifetime: seconds until a projected token expires.
     :param access_token_lifetime: seconds until an access token expires.
@@ -88,14 +87,14 @@ class OfflineAzure:
         return self._azurite
 
     def identity_json(self) -> dict[str, Any]:
-        """Return what ``az identity create`` prints about the managed identity."""
+        """Return the managed identity as ``az identity create`` prints it."""
         return self.identity.as_json()
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables of the workload.
 
-        The certificate authorities are replaced, and the proxy refuses every host that this Azure does not have: what
-        runs with them cannot reach the real one by mistake.
+        They replace the certificate authorities and set a proxy that refuses every host outside this Azure, so that a
+        program cannot reach the real one by mistake.
         """
         ca_file = str(self._certificates.ca_file)
         proxy = {"HTTPS_PROXY": self._proxy.url, "NO_PROXY": "127.0.0.1,localhost"}
@@ -108,23 +107,23 @@ class OfflineAzure:
             # DuckDB's Azure extension.
             "CURL_CA_INFO": ca_file,
             "NODE_EXTRA_CA_CERTS": ca_file,
-            # Most programs look at the lower-case names first, which the machine may have set.
+            # Most programs read the lower-case names first, and the machine may have set those.
             **proxy,
             **{name.lower(): value for name, value in proxy.items()},
         }
 
     def serve(self, app: ASGIApp, *hosts: str) -> None:
-        """Let an application answer for hosts of Azure, such as ``my-vault.vault.azure.net``, until this Azure ends.
+        """Serve an application at hosts of Azure, such as ``my-vault.vault.azure.net``, until this Azure ends.
 
-        :param app: an ASGI application. That a request holds an access token, and which, is for it to see. It may
-            answer WebSockets where the package ``websockets`` is installed.
+        :param app: an ASGI application. It has to check access tokens itself. It can use WebSockets if the package
+            ``websockets`` is installed.
         :param hosts: host names, without a port.
         """
         self._running.enter_context(self.serving(app, *hosts))
 
     @contextmanager
     def serving(self, app: ASGIApp, *hosts: str) -> Iterator[None]:
-        """Do what :meth:`serve` does inside ``with``. After it, the hosts are where they were before."""
+        """Do the same as :meth:`serve` in a ``with`` statement. Afterwards, the hosts are served as before."""
         certificate = self._certificates.issue(f"served-{hosts[0]}", *hosts)
         with HttpsServer(app, certificate) as server:
             before = {host: self._proxy.lead(host, server.port) for host in hosts}
@@ -136,14 +135,14 @@ class OfflineAzure:
 
     @property
     def storage_hosts(self) -> list[str]:
-        """The real names of the storage accounts' services, such as ``acct.blob.core.windows.net``."""
+        """The real host names of the storage accounts, such as ``acct.blob.core.windows.net``."""
         return [f"{account}.{domain}" for account in self._accounts for _, domain in STORAGE_DOMAINS]
 
     def _start(self, running: ExitStack) -> None:
         make_private_directory(self._directory)
         self._certificates = Certificates(self._directory / "certificates")
         if self._with_storage:
-            # First, and awaited last: it takes longer to start than all the rest.
+            # Started first and awaited last, because it takes longest.
             self._azurite = Azurite(self._certificates, accounts=self._accounts)
             running.callback(self._azurite.stop)
             self._azurite.start()

@@ -15,9 +15,9 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def make_private_directory(path: Path) -> Path:
-    """Create a directory with mode 0700, if need be with its parents, and return it.
+    """Create a directory with mode 0700, and its parents if needed, and return it.
 
-    One that exists already is left as it is: somebody else chose its mode.
+    An existing directory keeps its mode: someone else chose it.
 
     :raises OSError: if it cannot be created.
     """

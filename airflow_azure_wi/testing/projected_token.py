@@ -16,11 +16,11 @@ FILE_NAME = "azure-identity-token"
 class ProjectedToken:
     """A federated token in a projected volume.
 
-    Tokens are replaced as Kubernetes' AtomicWriter replaces them: a new directory is written next to the old one, and
-    renaming one symbolic link over another swaps the two. A reader never meets a missing or half-written file.
+    Tokens are replaced as Kubernetes' AtomicWriter does it: write a new directory next to the old one, then swap them
+    by renaming one symbolic link over another. A reader never sees a missing or half-written file.
 
     :param directory: the mount point (mode 0700).
-    :param sign: returns a new federated token whenever it is called.
+    :param sign: returns a new federated token each time it is called.
     :ivar path: the file that the workload reads.
     """
 
@@ -35,8 +35,8 @@ class ProjectedToken:
         """Replace the token with a newly signed one."""
         token = self._sign()
         with self._lock:
-            # The kubelet removes the directory that it has just replaced; a reader that has followed the link but not
-            # opened the file would then find it missing. Here that one stays until the next rotation.
+            # The kubelet removes the directory that it has just replaced. A reader that has followed the link but not
+            # yet opened the file would then miss it. Here the old directory stays until the next rotation.
             outdated = set(self._directory.glob("..2*")) - {self._current()}
             self._project(token)
             for directory in outdated:
@@ -44,9 +44,9 @@ class ProjectedToken:
 
     @contextmanager
     def rotate_every(self, seconds: float) -> Iterator[None]:
-        """Rotate the token every so many seconds, in a thread, inside ``with``.
+        """Rotate the token in a thread every ``seconds``, while the ``with`` statement runs.
 
-        :raises Exception: at the end of ``with``, what a rotation raised.
+        :raises Exception: at the end of ``with``, the error that a rotation raised.
         """
         stop = threading.Event()
         failures: list[Exception] = []
@@ -55,7 +55,7 @@ class ProjectedToken:
             try:
                 while not stop.wait(seconds):
                     self.rotate()
-            except Exception as error:  # noqa: BLE001 - it is raised in the thread that asked for the rotations
+            except Exception as error:  # noqa: BLE001 - raised at the end of with
                 failures.append(error)
 
         thread = threading.Thread(target=run, name="rotate the projected token", daemon=True)

@@ -1,4 +1,4 @@
-"""An HTTPS proxy on loopback, by which clients find the offline Azure under the names of Azure's own hosts."""
+"""An HTTPS proxy on loopback that leads Azure's real host names to the offline Azure."""
 
 import asyncio
 import threading
@@ -11,12 +11,12 @@ _CHUNK = 64 * 1024
 
 
 class Proxy:
-    """Answers ``CONNECT``: leads the hosts that it knows to ports of 127.0.0.1, and refuses every other.
+    """Answers ``CONNECT``: forwards known hosts to ports of 127.0.0.1, and refuses every other host.
 
-    What goes through it stays encrypted: the server at the port shows the certificate, which the client verifies. It
-    serves inside ``with``.
+    The traffic stays encrypted: the client verifies the certificate of the server at that port. Use it in a ``with``
+    statement.
 
-    :ivar url: ``http://127.0.0.1:<port>``, the value for ``HTTPS_PROXY``; known once it runs.
+    :ivar url: ``http://127.0.0.1:<port>``, the value for ``HTTPS_PROXY``; set once it runs.
     """
 
     url: str
@@ -38,9 +38,10 @@ class Proxy:
         self._thread.join(_START_SECONDS)
 
     def lead(self, host: str, port: int | None) -> int | None:
-        """Lead a host to a port of 127.0.0.1 from now on, or nowhere, and return the port to which it led before.
+        """Forward a host to a port of 127.0.0.1 from now on, or refuse it, and return the port before.
 
-        :param host: a name, or ``*`` as the first label for all of a domain that are not led anywhere by their names.
+        :param host: a name. ``*`` as the first label means every name in a domain that has no port itself.
+        :param port: the port, or None to refuse the host.
         """
         before = self._ports.get(host.lower())
         if port is None:
@@ -75,7 +76,7 @@ class Proxy:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
-            # A client may go away at any moment, which is its own affair.
+            # A client may disconnect at any moment.
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 await self._answer(reader, writer)
         finally:
@@ -112,6 +113,6 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 def _refusal(asked_for: str, hosts: list[str]) -> bytes:
     body = f"The offline Azure has no {asked_for[:200]}. It has {', '.join(hosts) or 'no host yet'}, at port 443.\n"
-    # Most clients show only the reason.
+    # Most clients show only the reason phrase.
     head = f"HTTP/1.1 403 Not in the offline Azure\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return (head + body).encode()

@@ -1,6 +1,6 @@
 """How Entra words a refusal.
 
-Wording, OAuth errors and statuses are those of responses that people have posted, with the source beside each:
+Wording, OAuth errors and statuses come from responses that people have posted, with the source next to each:
 ``owner/name#1`` is an issue on GitHub, REFERENCE is
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes, and DEVOPS is
 https://github.com/MicrosoftDocs/azure-devops-docs, ``docs/pipelines/release/includes/errors-workload-identity.md``.
@@ -199,7 +199,7 @@ _KINDS = {
 }
 _OTHER = ("invalid_request", "The request was refused.")
 
-# A client that did not prove who it is: https://www.rfc-editor.org/rfc/rfc6749#section-5.2. The others answer 400.
+# Client authentication failed: https://www.rfc-editor.org/rfc/rfc6749#section-5.2. Every other error is a 400.
 _STATUSES = {"invalid_client": 401, "temporarily_unavailable": 503}
 _THROTTLED = {"AADSTS90025": 429}
 
@@ -208,7 +208,7 @@ class Refusal(Exception):
     """Entra refuses a request.
 
     :param code: such as ``"AADSTS700213"``.
-    :param details: what the message of that code mentions.
+    :param details: the values that the message of that code quotes.
     """
 
     def __init__(self, code: str, details: Mapping[str, Any]) -> None:
@@ -219,7 +219,7 @@ class Refusal(Exception):
     def response(self, *, correlation_id: str) -> JSONResponse:
         """Return Entra's answer.
 
-        :param correlation_id: that of the request, or ``""``.
+        :param correlation_id: the correlation id of the request, or ``""``.
         """
         error, message = _KINDS.get(self.code, _OTHER)
         text = message.format_map(defaultdict(str, self.details))

@@ -1,4 +1,4 @@
-"""The Azure services that every tenant knows, by the URI (or application id) that a scope begins with."""
+"""The Azure services that every tenant has, by the URI (or application id) that a scope starts with."""
 
 import re
 
@@ -54,7 +54,7 @@ KNOWN_RESOURCES = frozenset(
     }
 )
 
-# Services where each account is a resource of its own.
+# Services where each account is its own resource.
 _ACCOUNT = re.compile(
     r"https://[a-z0-9-]+(\.[a-z0-9-]+)*\.("
     r"(blob|queue|table|file|dfs)\.core\.windows\.net|vault\.azure\.net|documents\.azure\.com|kusto\.windows\.net"
@@ -63,6 +63,6 @@ _ACCOUNT = re.compile(
 
 
 def is_known_resource(resource: str) -> bool:
-    """Say whether every tenant has this resource. One slash at its end does not matter."""
+    """Whether every tenant has this resource. One slash at the end does not matter."""
     name = resource.removesuffix("/").lower()
     return name in KNOWN_RESOURCES or _ACCOUNT.fullmatch(name) is not None

@@ -17,9 +17,9 @@ _START_SECONDS = 10.0
 
 
 class _AbortableProtocol(H11Protocol):
-    """Lets the application cut a connection off, as ``request.state.abort()``: ASGI itself has no way to.
+    """Lets the application abort a connection with ``request.state.abort()``, which ASGI cannot do.
 
-    When the server stops, whoever still waits for an answer is cut off too.
+    When the server stops, it also aborts connections that still wait for an answer.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -32,17 +32,17 @@ class _AbortableProtocol(H11Protocol):
 
 
 class HttpsServer:
-    """Serves an application at 127.0.0.1, at a free port.
+    """Serves an application on a free port of 127.0.0.1.
 
     :param app: the ASGI application.
-    :param certificate: what it shows.
-    :ivar url: ``https://127.0.0.1:<port>``, known before the server runs.
-    :ivar port: the port alone.
+    :param certificate: the server certificate.
+    :ivar url: ``https://127.0.0.1:<port>``, set before the server runs.
+    :ivar port: the port.
     """
 
     def __init__(self, app: ASGIApp, certificate: ServerCertificate) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        # Accepted connections inherit it. Without it each answer waits 40 ms for an acknowledgement, because asyncio
+        # Accepted connections inherit this. Without it, each answer waits 40 ms for an acknowledgement, because asyncio
         # sets it only for sockets that were created with the protocol number of TCP.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = self._socket.getsockname()[1]
@@ -57,7 +57,7 @@ class HttpsServer:
             ssl_keyfile=certificate.key_file,
             server_header=False,
             log_config=None,
-            # That a client is still connected at the end is not an error to show in the output of a user's tests.
+            # A client that is still connected at the end is no error to show in a user's test output.
             log_level="critical",
             access_log=False,
             timeout_graceful_shutdown=1,
@@ -79,7 +79,7 @@ class HttpsServer:
         self.stop()
 
     def stop(self) -> None:
-        """Stop serving and free the port. Stopping twice is fine."""
+        """Stop serving and free the port. You can call it twice."""
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(_START_SECONDS)

@@ -1,4 +1,4 @@
-"""RSA keys that sign JSON Web Tokens, and what their owners publish about them."""
+"""RSA keys that sign JSON Web Tokens, and the key sets that their owners publish."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What answers instead of Azurite, which has no roles and does not have every account."""
+"""Answers of storage that Azurite cannot give: it has no roles, and not every account."""
 
 from html import escape
 
@@ -11,14 +11,14 @@ _NO_ROLE = "AuthorizationPermissionMismatch"
 
 
 def without_a_role() -> ASGIApp:
-    """Return an application that answers as storage does to an identity that has a token and no role."""
+    """Return an application that answers like storage does to an identity with a token but no role."""
     return _refusal(_NO_ROLE, "This request is not authorized to perform this operation using this permission.")
 
 
 def unknown_account(remedy: str) -> ASGIApp:
     """Return an application that says which account is missing, and how to add it.
 
-    Without it the proxy would refuse the host, and storage clients try that again for more than a minute.
+    Otherwise the proxy would refuse the host, and storage clients would retry for more than a minute.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:

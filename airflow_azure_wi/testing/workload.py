@@ -1,4 +1,4 @@
-"""A workload of the offline Azure for one test, and what goes wrong in production with such workloads."""
+"""A workload of the offline Azure for one test, and the ways in which workloads fail in production."""
 
 import json
 import time
@@ -21,20 +21,20 @@ from airflow_azure_wi.testing.storage_refusals import without_a_role
 _EXPIRED = -60.0
 _AHEAD = 600.0
 
-# OAuth's own word for it: RFC 6749, section 4.1.2.1.
+# The error code of OAuth: RFC 6749, section 4.1.2.1.
 _TOO_MANY_REQUESTS = b'{"error": "temporarily_unavailable", "error_description": "Too many requests."}'
 
 
 class Workload:
-    """This process as a workload in a cluster: what the fixture ``azure_workload_identity`` yields.
+    """This process as a workload in a cluster. The fixture ``azure_workload_identity`` yields it.
 
-    It has a projected token, a managed identity that trusts it, and a connection. The methods bring about what goes
-    wrong in production; the simulated Entra then refuses for that reason, and nothing is patched. None of it reaches
-    the next test, which has a workload and an identity of its own.
+    It has a projected token, a managed identity that trusts it, and a connection. The methods break it as production
+    does. The simulated Entra then refuses for that reason; nothing is patched. The next test has its own workload and
+    identity, and sees none of it.
 
-    :param azure: the offline Azure, which runs.
-    :param directory: where the federated token is projected.
-    :param set_variable: sets an environment variable for the time of the test.
+    :param azure: the running offline Azure.
+    :param directory: where to project the federated token.
+    :param set_variable: sets an environment variable for the duration of the test.
     :ivar conn_id: the id of the first connection.
     :ivar identity: the managed identity.
     """
@@ -61,18 +61,18 @@ class Workload:
 
     @property
     def storage(self) -> Azurite:
-        """The storage account, with its ``blob_url``, ``queue_url`` and ``table_url``. A test finds it empty."""
+        """The storage account, with ``blob_url``, ``queue_url`` and ``table_url``. It is empty when a test starts."""
         return self._azure.azurite
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """The token requests that reached Entra in this test, also refused ones, in the order of their answers."""
+        """The token requests of this test, including refused ones, in the order of their answers."""
         return self._azure.entra.exchanges
 
     def add_connection(self, conn_id: str, **extra: Any) -> str:
-        """Define an Airflow connection of the managed identity, or replace the one of that id, and return the id.
+        """Define an Airflow connection of the managed identity, or replace the one with that id, and return the id.
 
-        :param extra: what the extra of the connection holds beside clientId and tenantId, such as ``resource_group``.
+        :param extra: more fields for the extra of the connection, besides the ids, such as ``resource_group``.
         """
         connection = {"conn_type": CONNECTION_TYPE, "extra": self.identity.as_json() | extra}
         self._set_variable(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
@@ -87,7 +87,7 @@ class Workload:
     def change_federated_credential(
         self, *, issuer: str | None = None, subject: str | None = None, audience: str | None = None
     ) -> None:
-        """Let the federated identity credential say something else than the federated token.
+        """Change the federated identity credential, so that the federated token no longer matches it.
 
         Entra then answers AADSTS700211 for another issuer, AADSTS700213 for another subject, and AADSTS700212 for
         another audience.
@@ -102,65 +102,64 @@ class Workload:
         )
 
     def expire_federated_token(self) -> None:
-        """Leave an expired token in the file, as where nobody rotates it.
+        """Put an expired token into the file, as if it were not rotated.
 
-        A hook says so without asking Entra. Whoever does ask gets AADSTS700024.
+        The hook raises an error without asking Entra. Other code that does ask gets AADSTS700024.
         """
         self._project(lifetime=_EXPIRED)
 
     def set_cluster_clock_ahead(self) -> None:
-        """Leave a token in the file that is valid ten minutes from now, as of a cluster whose clock is ahead.
+        """Put a token into the file that becomes valid in ten minutes, as if the cluster's clock were ahead.
 
         Entra then answers AADSTS700024.
         """
         self._project(nbf=int(time.time() + _AHEAD))
 
     def remove_federated_token(self) -> None:
-        """Take the projected file away, as in a pod that the webhook did not change."""
+        """Remove the projected file, as in a pod that the webhook did not change."""
         self._token.path.unlink(missing_ok=True)
 
     def remove_role_assignment(self) -> None:
-        """Let the storage accounts answer 403, as to an identity that has a token and no role.
+        """Make the storage accounts answer 403, as to an identity with a token but no role.
 
-        Clients that are made from now on see it, under the accounts' real names. ``storage`` has no roles.
+        This affects clients that are created from now on, with the accounts' real host names. ``storage`` has no roles.
         """
         self._without_role.enter_context(self._azure.serving(without_a_role(), *self._azure.storage_hosts))
 
     def throttle(self, *, times: int = 1, retry_after: float = 1.0) -> None:
-        """Let Entra answer the next token requests with HTTP 429.
+        """Make Entra answer the next token requests with HTTP 429.
 
-        :param times: how many of them. A hook tries three times, then gives up.
-        :param retry_after: the seconds that Entra asks to wait. A hook waits no longer than ten, then gives up.
+        :param times: how many requests. A hook tries three times, then gives up.
+        :param retry_after: the seconds that Entra asks to wait. A hook waits at most ten seconds.
         """
         headers = {"Retry-After": f"{retry_after:g}", "Content-Type": "application/json"}
         self._azure.entra.fail_next(*[Status(429, _TOO_MANY_REQUESTS, headers)] * times)
 
     def refuse(self, code: str, *, times: int = 1) -> None:
-        """Let Entra refuse the next token requests for any other reason.
+        """Make Entra refuse the next token requests for any other reason.
 
-        :param code: an error code of Entra, such as ``"AADSTS53003"`` (blocked by conditional access).
-        :param times: how many of them.
+        :param code: an error code of Entra, such as ``"AADSTS53003"`` (blocked by Conditional Access).
+        :param times: how many requests.
         """
         self._azure.entra.fail_next(*[Refuse(code)] * times)
 
     def repair(self) -> None:
-        """Undo what the methods above broke."""
+        """Undo everything that the methods above broke."""
         self._without_role.close()
         self._azure.entra.stop_failing()
         self.identity.add_credential(self._trusted)
         self._project()
 
     def serve(self, app: ASGIApp, *hosts: str) -> None:
-        """Let an application answer for other hosts of Azure, such as ``my-vault.vault.azure.net``.
+        """Serve an application at other hosts of Azure, such as ``my-vault.vault.azure.net``.
 
-        :param app: an ASGI application, such as Starlette's. That a request holds an access token, and which, is for it
-            to see.
+        :param app: an ASGI application, such as Starlette's. It has to check access tokens itself.
         :param hosts: host names, without a port.
         """
         self._served.enter_context(self._azure.serving(app, *hosts))
 
     def close(self) -> None:
-        """End what it serves. The fixture does it when the test ends."""
+        """Stop everything that it serves. The fixture calls this when the test ends."""
         self._without_role.close()
         self._served.close()
 
