@@ -2,7 +2,7 @@
 
 Install: `astronomer-cosmos` 1.14 or newer next to Airflow; `dbt-core` and `dbt-postgres` there too, or in their own
 environment (`ExecutionConfig(dbt_executable_path=...)`). Grant: as for recipe_postgresql, and `CREATE` on the schema.
-`dbt_shop` is the dbt project. Its profiles.yml reads the token with `env_var('DBT_ENV_SECRET_TOKEN')`. Its manifest.json
+`dbt_shop` is the dbt project. Its profiles.yml reads the token with `env_var('DBT_ENV_SECRET_TOKEN')`. manifest.json
 is the (shortened) output of `dbt parse`, so that Airflow can parse this file without dbt.
 Tested by running it with a stand-in for `dbt` that checks the token.
 """
