@@ -1,41 +1,43 @@
-"""Where Airflow's versions differ, and nowhere else.
+"""What this package asks of Airflow, where that differs between versions, or costs so much that it is asked once.
 
 Importing this module imports nothing of Airflow: the bridge does so while Airflow itself is being imported.
 """
 
+import functools
 import json
+import logging
+import os
 import sys
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from airflow_azure_wi.errors import AirflowNotInstalledError
+from airflow_azure_wi.provider import CONFIG_SECTION, OPTIONS, Field, option_name
+from airflow_azure_wi.redaction import quoted
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-__all__ = [
-    "BASE_HOOK_MODULES",
-    "BaseHook",
-    "BaseOperator",
-    "BaseTrigger",
-    "TriggerEvent",
-    "aget_connection",
-    "amask_secret",
-    "configured",
-    "configured_switch",
-    "connection_like",
-    "is_not_found",
-    "mask_secret",
-    "problem_of_database",
-    "stored_connection",
-]
+    from airflow_azure_wi.deployment import Deployment
+
+# Airflow's own names; what else is public is defined below.
+__all__ = ["BaseHook", "BaseOperator", "BaseTrigger", "TriggerEvent"]
 
 # Where BaseHook is: in Airflow 3.1 and later, where the other name is an alias; in 2.11 and 3.0.
 BASE_HOOK_MODULES = ("airflow.sdk.bases.hook", "airflow.hooks.base")
+
+# Where Airflow 3 says which connection it fetches to upload a task's log.
+REMOTE_LOGGING_MODULE = "airflow.sdk.log"
+
+# A token that was masked is remembered by its hash, so that none is kept in memory for this. When there are too many,
+# all are forgotten, and masked again when they are next handed out.
+_MOST_REMEMBERED = 1000
+_masked: set[int] = set()
 
 
 def __getattr__(name: str) -> Any:
@@ -48,29 +50,103 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def configured(section: str, option: str) -> str:
-    """Return an option of Airflow's configuration, or an empty string where it is not set."""
+# --- Configuration. Reading five options takes as long as fifty warm access tokens, so they are read once in a process,
+# as Airflow reads most of its own. Environment variables may change while a task runs, and are compared at each call.
+
+
+def deployment() -> "Deployment":
+    """Return the deployment of this process: the same object until one of its environment variables changes.
+
+    :raises DeploymentError: names everything that is wrong with it, at once.
+    """
+    from airflow_azure_wi.deployment import VARIABLES
+
+    return _deployment_of(*map(os.environ.get, VARIABLES))
+
+
+@lru_cache(maxsize=1)
+def _deployment_of(*values: str | None) -> "Deployment":
+    from airflow_azure_wi.deployment import VARIABLES, Deployment
+
+    environment = {name: value for name, value in zip(VARIABLES, values, strict=True) if value is not None}
+    return Deployment.of(environment, options())
+
+
+@cache
+def options() -> Mapping[str, str]:
+    """Return the options of Airflow's configuration, as they stood there when they were first asked for."""
     # Airflow 3.2 and later; before.
     conf = _module("airflow.sdk.configuration", "airflow.configuration").conf
-    return str(conf.get(section, option, fallback="") or "")
+    return {name: str(conf.get(CONFIG_SECTION, name, fallback="") or "") for name in OPTIONS}
 
 
-def configured_switch(section: str, option: str, *, default: bool) -> bool:
-    """Return a switch of Airflow's configuration, also while Airflow is being imported.
+def switch(name: str) -> bool:
+    """Return an option of type boolean, also while Airflow is being imported.
 
     :raises ValueError: if the value is neither true nor false.
     """
+    default = OPTIONS[name].default == "True"
     # Airflow has imported this one by then, in every version; airflow.sdk.configuration it has not.
     configuration = sys.modules.get("airflow.configuration")
     if configuration is None:
         return default
     try:
-        return bool(configuration.conf.getboolean(section, option, fallback=default))
+        return bool(configuration.conf.getboolean(CONFIG_SECTION, name, fallback=default))
     except Exception:  # noqa: BLE001 - Airflow's own, which repeats the value in lower case, whatever it is
-        from airflow_azure_wi.redaction import quoted
+        value = configuration.conf.get(CONFIG_SECTION, name, fallback="")
+        raise ValueError(f"{option_name(name)} is {quoted(value)}, expected True or False.") from None
 
-        value = configuration.conf.get(section, option, fallback="")
-        raise ValueError(f"[{section}] {option} is {quoted(value)}, expected True or False.") from None
+
+@cache
+def serves_stock_connections() -> bool:
+    """Return whether plain ids of stock connections that name a workload identity are served too."""
+    try:
+        return switch("serve_stock_connections")
+    except Exception as error:  # noqa: BLE001 - other people's connections have nothing to do with it
+        logging.getLogger(__name__).warning(
+            "Airflow's configuration: %s Stock connections stay as they are without airflow-azure-wi.", error
+        )
+        return False
+
+
+def start_over() -> None:
+    """Forget what was read, so that the next call reads the options again: for tests that change them."""
+    for read in (options, serves_stock_connections, _deployment_of):
+        read.cache_clear()
+
+
+# --- Masking. In a task, it is a round trip to the supervisor, so a token is masked once.
+
+
+def mask_once(token: str) -> None:
+    """Keep an access token out of the task's logs, unless this process has seen to it."""
+    if hash(token) not in _masked:
+        mask_secret(token)
+        _remember(token)
+
+
+async def amask_once(token: str) -> None:
+    """Do what :func:`mask_once` does, without blocking the event loop."""
+    if hash(token) in _masked:
+        return
+    if hasattr(_masker(), "amask_secret"):  # 3.3 and later
+        await _masker().amask_secret(token)
+    else:
+        from asgiref.sync import sync_to_async
+
+        # Airflow 3.0 to 3.2 send it to the supervisor, which must not be done from within the loop.
+        await sync_to_async(mask_secret)(token)
+    _remember(token)
+
+
+def _remember(token: str) -> None:
+    if len(_masked) >= _MOST_REMEMBERED:
+        _masked.clear()
+    _masked.add(hash(token))
+
+
+# A forked task has a supervisor of its own, which has been told nothing.
+os.register_at_fork(after_in_child=_masked.clear)
 
 
 def mask_secret(secret: str) -> None:
@@ -81,15 +157,34 @@ def mask_secret(secret: str) -> None:
         _masker().mask_secret(secret)
 
 
-async def amask_secret(secret: str) -> None:
-    """Keep a secret out of the task's logs, without blocking the event loop."""
-    if hasattr(_masker(), "amask_secret"):  # 3.3 and later
-        await _masker().amask_secret(secret)
-        return
-    from asgiref.sync import sync_to_async
+def _masker() -> Any:
+    # Airflow 3.0 and later; 2.11.
+    return _module("airflow.sdk.log", "airflow.utils.log.secrets_masker")
 
-    # Airflow 3.0 to 3.2 send it to the supervisor, which must not be done from within the loop.
-    await sync_to_async(mask_secret)(secret)
+
+@cache
+def _is_airflow_3_0() -> bool:
+    return version("apache-airflow").startswith("3.0.")
+
+
+class _Unprinted(str):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def _mask_secret_in_3_0(secret: str) -> None:
+    """Do what Airflow 3.0 does, whose ``dags test`` prints each message to the supervisor, this one included."""
+    from airflow.sdk.execution_time import secrets_masker, task_runner
+    from airflow.sdk.execution_time.comms import MaskSecret
+
+    secrets_masker._secrets_masker().add_mask(secret)
+    if comms := getattr(task_runner, "SUPERVISOR_COMMS", None):
+        comms.send(MaskSecret.model_construct(value=_Unprinted(secret), name=None, type="MaskSecret"))
+
+
+# --- Connections.
 
 
 async def aget_connection(hook: Any, conn_id: str) -> Any:
@@ -149,21 +244,6 @@ def connection_like(connection: Any, fields: Mapping[str, Any], extra: dict[str,
     return copy
 
 
-def problem_of_database() -> str | None:
-    """Say why connections cannot be read from Airflow's database here, or return None where they can."""
-    from airflow.models.connection import Connection
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        with create_session() as session:
-            session.scalars(select(Connection.conn_id).limit(1)).all()
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:  # RuntimeError: Airflow keeps tasks away from it
-        return f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"
-    return None
-
-
 @cache
 def _connection_with_extra(kind: Any) -> type[Any]:
     """Derive from the connection of the task SDK one whose extra is given as a dictionary."""
@@ -182,31 +262,87 @@ def _connection_with_extra(kind: Any) -> type[Any]:
     return ConnectionWithExtra
 
 
-def _masker() -> Any:
-    # Airflow 3.0 and later; 2.11.
-    return _module("airflow.sdk.log", "airflow.utils.log.secrets_masker")
+def problem_of_database() -> str | None:
+    """Say why connections cannot be read from Airflow's database here, or return None where they can."""
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with create_session() as session:
+            session.scalars(select(Connection.conn_id).limit(1)).all()
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:  # RuntimeError: Airflow keeps tasks away from it
+        return f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"
+    return None
 
 
-@cache
-def _is_airflow_3_0() -> bool:
-    return version("apache-airflow").startswith("3.0.")
+# --- The connection form of Airflow 2.11 to 3.1; later versions read the provider info.
 
 
-class _Unprinted(str):
-    __slots__ = ()
+def form_widgets(fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Return the fields of the connection as WTForms fields.
 
-    def __repr__(self) -> str:
-        return "'***'"
+    No field is made mandatory here: the form of Airflow 2.11 holds the fields of all connection types at once.
+    """
+    # Imported at each call: Airflow 3.0 and 3.1 put stand-ins in its place while they read the forms.
+    from wtforms import StringField
+
+    try:
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+    except ImportError:  # there is no form of Airflow 2.11 without the FAB provider
+        widget = None
+    else:
+        widget = BS3TextFieldWidget()
+    return {
+        name: StringField(field.label, description=field.description, widget=widget) for name, field in fields.items()
+    }
 
 
-def _mask_secret_in_3_0(secret: str) -> None:
-    """Do what Airflow 3.0 does, whose ``dags test`` prints each message to the supervisor, this one included."""
-    from airflow.sdk.execution_time import secrets_masker, task_runner
-    from airflow.sdk.execution_time.comms import MaskSecret
+def form_behaviour(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what else the form needs to know, with the names of the older interface."""
+    return {name.replace("-", "_"): value for name, value in form.items()}
 
-    secrets_masker._secrets_masker().add_mask(secret)
-    if comms := getattr(task_runner, "SUPERVISOR_COMMS", None):
-        comms.send(MaskSecret.model_construct(value=_Unprinted(secret), name=None, type="MaskSecret"))
+
+# --- Remote task logs.
+
+
+def replace_remote_logging_id(log: ModuleType, own_id: Callable[[str], str]) -> None:
+    """Have Airflow fetch the connection of remote task logs by another id than the configured one.
+
+    What uploads a task's log has no database to read. Airflow 3 asks its API server for the connection, and puts what
+    it gets into an environment variable, where the stock hook then finds it.
+
+    :param log: the module REMOTE_LOGGING_MODULE.
+    :param own_id: returns the id to fetch for the one that is configured.
+    """
+    load = getattr(log, "load_remote_conn_id", None)
+    if load is None:  # the first 3.0
+        return
+
+    @functools.wraps(load)
+    def load_remote_conn_id() -> str | None:
+        conn_id = load()
+        return own_id(conn_id) if conn_id else conn_id
+
+    log.load_remote_conn_id = load_remote_conn_id  # type: ignore[attr-defined]
+
+
+# --- Airflow's command line, to which providers add subcommands in 3.2 and later.
+
+
+def command_group(name: str, help: str, commands: Iterable[dict[str, Any]]) -> Any:
+    """Return subcommands in the form that Airflow makes its parser from.
+
+    :param commands: the arguments of ``ActionCommand``; in ``args``, flags and options of each argument.
+    """
+    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+
+    subcommands = [
+        ActionCommand(**command | {"args": [Arg(flags, **options) for flags, options in command["args"]]})  # type: ignore[no-untyped-call]
+        for command in commands
+    ]
+    return GroupCommand(name=name, help=help, subcommands=subcommands)
 
 
 def _module(*names: str) -> Any:

@@ -122,6 +122,15 @@ def endpoint_of(conn_id: str) -> Endpoint | None:
     return None if text is None else named(text)
 
 
+def without_endpoint(conn_id: str) -> str:
+    """Return an id without its endpoint; one whose ``@`` is followed by something else is left as it is."""
+    own_id, text = split(conn_id)
+    try:
+        return conn_id if text is None or not named(text) else own_id
+    except EndpointError:
+        return conn_id
+
+
 def _https_url(text: object) -> str | None:
     """Return a text as an https URL, in the one form that it is compared and shown in; None if it cannot be one."""
     if not isinstance(text, str):

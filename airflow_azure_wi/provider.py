@@ -190,7 +190,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         # Airflow 3.2 and later.
-        "cli": ["airflow_azure_wi.cli.airflow_commands.get_cli_commands"],
+        "cli": ["airflow_azure_wi.cli.get_cli_commands"],
         "config": {
             CONFIG_SECTION: {
                 "description": "Where workload identity finds what the deployment provides, and what it keeps.",

@@ -76,10 +76,10 @@ def azure_workload_identity(
 
     Yields an ``airflow_azure_wi.testing.Workload``.
     """
-    from airflow_azure_wi.hooks import configuration
+    from airflow_azure_wi import airflow_compat
     from airflow_azure_wi.testing import Workload
 
-    configuration.start_over()
+    airflow_compat.start_over()
     let_aiohttp_trust(_offline_azure, monkeypatch)
     for name in _OF_THE_DEVELOPER:
         monkeypatch.delenv(name, raising=False)
@@ -88,7 +88,7 @@ def azure_workload_identity(
         workload.add_connection(conn_id)
     yield workload
     workload.close()
-    configuration.start_over()
+    airflow_compat.start_over()
 
 
 def let_aiohttp_trust(azure: OfflineAzure, monkeypatch: pytest.MonkeyPatch) -> None:

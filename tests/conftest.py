@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.hooks import configuration
+from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from tests.airflow_program import CONNECTION, Airflow, variables_of, without_recipes
 from tests.recorder import Recorder
@@ -18,9 +18,9 @@ UNUSED_DATABASE = "unused.db"
 @pytest.fixture(autouse=True)
 def _options_are_read_again() -> Iterator[None]:
     """Let each test find the options that it sets, although a process reads them once."""
-    configuration.start_over()
+    airflow_compat.start_over()
     yield
-    configuration.start_over()
+    airflow_compat.start_over()
 
 
 @pytest.fixture(scope="session")

@@ -161,13 +161,12 @@ def _is_served(connection: Any, *, has_endpoint: bool) -> bool:
     conn_type = getattr(connection, "conn_type", None)
     if conn_type and conn_type != STOCK_CONNECTION_TYPE:
         return bool(conn_type == CONNECTION_TYPE)
-    from airflow_azure_wi.hooks.configuration import serves_stock_connections
     from airflow_azure_wi.identity import is_misread_uri, is_stock_workload_identity
 
     if not conn_type:
         # Reading the identity raises an error that says how to write the URI.
         return is_misread_uri(connection)
-    return is_stock_workload_identity(connection) and (has_endpoint or serves_stock_connections())
+    return is_stock_workload_identity(connection) and (has_endpoint or airflow_compat.serves_stock_connections())
 
 
 def _connection_for(hook_class: type[Any], base_hook: type[Any], connection: Any, endpoint: str | None) -> Any:

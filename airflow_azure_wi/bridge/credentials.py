@@ -261,8 +261,8 @@ def _endpoint_in(conn_id: Any) -> bool:
 
 
 def _deployment() -> "Deployment":
+    from airflow_azure_wi.airflow_compat import deployment
     from airflow_azure_wi.clients import quiet_http_logging
-    from airflow_azure_wi.hooks.configuration import deployment
 
     quiet_http_logging(os.environ)
     return deployment()

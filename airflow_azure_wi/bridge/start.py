@@ -9,9 +9,6 @@ from types import ModuleType
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import imports, table
 
-CONFIG_SECTION = "azure_workload_identity"
-OPTION = "bridge_stock_hooks"
-
 
 def turn_on() -> None:
     """Patch each module once it is imported, unless the configuration turns the bridge off."""
@@ -27,7 +24,7 @@ def turn_on() -> None:
 def is_enabled() -> bool:
     """Return the option ``[azure_workload_identity] bridge_stock_hooks``."""
     try:
-        return airflow_compat.configured_switch(CONFIG_SECTION, OPTION, default=True)
+        return airflow_compat.switch("bridge_stock_hooks")
     except Exception as error:  # noqa: BLE001 - a mistake in the configuration must not keep Airflow from starting
         imports.warn_once(f"Airflow's configuration: {error} The bridge to the stock Azure hooks stays on.")
         return True
@@ -43,9 +40,14 @@ def _patch_base_hook(module: ModuleType) -> None:
 
 
 def _wait_for_remote_logging(_: ModuleType) -> None:
-    from airflow_azure_wi.bridge import remote_logging
+    imports.when_imported(airflow_compat.REMOTE_LOGGING_MODULE, _patch_remote_logging)
 
-    imports.when_imported("airflow.sdk.log", remote_logging.replace_in)
+
+def _patch_remote_logging(log: ModuleType) -> None:
+    from airflow_azure_wi.endpoints import without_endpoint
+
+    # The endpoint in an id is only for the stock hook.
+    airflow_compat.replace_remote_logging_id(log, without_endpoint)
 
 
 def _patch_functions(module: ModuleType) -> None:

@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from airflow_azure_wi import __version__
 from airflow_azure_wi.cli import connection, doctor, link
@@ -83,6 +83,29 @@ def parser() -> argparse.ArgumentParser:
         for argument in command.arguments:
             subparser.add_argument(*argument.flags, **argument.options)
     return top
+
+
+def get_cli_commands() -> list[Any]:
+    """Return the same subcommands for Airflow's own command line: ``airflow azure-workload-identity ...``.
+
+    Airflow calls this whenever its command line starts, so nothing of what a subcommand does is imported.
+    """
+    from airflow_azure_wi.airflow_compat import command_group
+
+    name = "azure-workload-identity"
+    subcommands = [
+        {
+            "name": command.name,
+            "help": command.help,
+            "description": command.description,
+            "epilog": command.epilog(f"airflow {name}"),
+            # Airflow ignores what its commands return.
+            "func": lambda arguments, command=command: sys.exit(run(command, arguments)),
+            "args": [(argument.flags, argument.options) for argument in command.arguments],
+        }
+        for command in COMMANDS
+    ]
+    return [command_group(name, "Link workloads to an Azure identity", subcommands)]
 
 
 def _commands() -> str:

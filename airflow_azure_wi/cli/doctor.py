@@ -82,7 +82,6 @@ def _context(arguments: argparse.Namespace, resource: IdentityResource | None) -
     # Airflow may log to standard output while it starts, which is for the report alone.
     with contextlib.redirect_stdout(sys.stderr):
         from airflow_azure_wi import airflow_compat
-        from airflow_azure_wi.hooks.configuration import options, serves_stock_connections
 
         try:
             connection = airflow_compat.stored_connection(arguments.conn_id)
@@ -91,8 +90,8 @@ def _context(arguments: argparse.Namespace, resource: IdentityResource | None) -
         return DoctorContext.of(
             connection,
             environment=os.environ,
-            options=options(),
-            serves_stock=serves_stock_connections(),
+            options=airflow_compat.options(),
+            serves_stock=airflow_compat.serves_stock_connections(),
             resource=resource,
         )
 

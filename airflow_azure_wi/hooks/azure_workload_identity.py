@@ -64,16 +64,12 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the connection form's fields as widgets, for Airflow 2.11 to 3.1."""
-        from airflow_azure_wi.hooks import form
-
-        return form.widgets(provider.FIELDS)
+        return airflow_compat.form_widgets(provider.FIELDS)
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return which standard fields the connection form hides, for Airflow 2.11 to 3.1."""
-        from airflow_azure_wi.hooks import form
-
-        return form.behaviour(provider.FORM)
+        return airflow_compat.form_behaviour(provider.FORM)
 
     def get_identity(self) -> "WorkloadIdentity":
         """Return who the connection signs in as.
@@ -92,9 +88,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :raises IdentityError: if the connection does not describe a workload identity.
         :raises DeploymentError: if what the deployment says cannot be used.
         """
-        from airflow_azure_wi.hooks.configuration import deployment
-
-        now, last = deployment(), self._credential
+        now, last = airflow_compat.deployment(), self._credential
         if last is None or last[0] is not now or now.development_credential:
             from airflow_azure_wi.auth import credential_for
             from airflow_azure_wi.clients import quiet_http_logging
@@ -108,9 +102,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         In a trigger or an asynchronous task, ``await`` :meth:`aget_credential` instead.
         """
-        from airflow_azure_wi.hooks.configuration import deployment
-
-        now, last = deployment(), self._async_credential
+        now, last = airflow_compat.deployment(), self._async_credential
         if last is None or last[0] is not now or now.development_credential:
             from airflow_azure_wi.auth import async_credential_for
             from airflow_azure_wi.clients import quiet_http_logging
@@ -163,19 +155,15 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :raises TokenExchangeError: if Entra gives no token.
         :raises FederatedTokenError: if there is no usable federated token.
         """
-        from airflow_azure_wi.hooks import masking
-
         access_token = self.get_credential().get_token(*scopes, **kwargs)
-        masking.mask_once(access_token.token)
+        airflow_compat.mask_once(access_token.token)
         return access_token
 
     async def aget_token(self, *scopes: str, **kwargs: Any) -> "AccessToken":
         """Return what :meth:`get_token` does, without blocking the event loop."""
-        from airflow_azure_wi.hooks import masking
-
         credential = await self.aget_credential()
         access_token = await credential.get_token(*scopes, **kwargs)
-        await masking.amask_once(access_token.token)
+        await airflow_compat.amask_once(access_token.token)
         return access_token
 
     def environment(self) -> dict[str, str]:
@@ -186,10 +174,9 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         (``development_credential``), they say which of azure-identity's credentials is used, and neither a client id
         nor a file.
         """
-        from airflow_azure_wi.hooks.configuration import deployment
         from airflow_azure_wi.tools import variables_for
 
-        return variables_for(self.get_identity(), deployment())
+        return variables_for(self.get_identity(), airflow_compat.deployment())
 
     def storage_options(self, account: str) -> dict[str, Any]:
         """Return what fsspec and adlfs take to open a storage account, as pandas' and Dask's ``storage_options`` too.
@@ -263,14 +250,13 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
     def _doctor_context(self, connection: Any) -> "DoctorContext":
         from airflow_azure_wi.doctor import DoctorContext
-        from airflow_azure_wi.hooks.configuration import options, serves_stock_connections
 
         return DoctorContext.of(
             connection,
             environment=os.environ,
             source=self._name(),
-            options=options(),
-            serves_stock=serves_stock_connections(),
+            options=airflow_compat.options(),
+            serves_stock=airflow_compat.serves_stock_connections(),
         )
 
     def _name(self) -> str:

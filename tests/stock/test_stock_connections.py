@@ -5,9 +5,8 @@ from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 from azure.identity import DefaultAzureCredential
 
-from airflow_azure_wi import AzureWorkloadIdentityHook, at
+from airflow_azure_wi import AzureWorkloadIdentityHook, airflow_compat, at
 from airflow_azure_wi.errors import EndpointError
-from airflow_azure_wi.hooks import configuration
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from tests.recorder import Recorder
 from tests.stock.cases import CASES, Case
@@ -30,7 +29,7 @@ def ids_of(identity: ManagedIdentity) -> dict[str, object]:
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OPTION, "True")
-    configuration.start_over()
+    airflow_compat.start_over()
 
 
 @pytest.fixture
@@ -107,7 +106,7 @@ def test_a_mistake_in_the_option_leaves_them_alone_and_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv(OPTION, value)
-    configuration.start_over()
+    airflow_compat.start_over()
     for _ in range(2):
         assert type(AzureBaseHook(conn_id=azure_prod).get_credential()) is DefaultAzureCredential
     assert caplog.text.count("[azure_workload_identity] serve_stock_connections") == 1
@@ -119,7 +118,7 @@ def test_the_doctor_says_where_such_a_connection_is_served(
     is_served: bool, found: str, azure_prod: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(OPTION, str(is_served))
-    configuration.start_over()
+    airflow_compat.start_over()
     hook = AzureWorkloadIdentityHook(azure_prod)
     report = hook.examine()
     [result] = [result for result in report.results if result.name == "connection type"]

@@ -15,7 +15,6 @@ from airflow.sdk.execution_time.comms import MaskSecret
 
 from airflow_azure_wi import AzureWorkloadIdentityHook, airflow_compat
 from airflow_azure_wi.errors import DeploymentError
-from airflow_azure_wi.hooks import configuration, masking
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 
 STORAGE = "https://storage.azure.com/.default"
@@ -108,7 +107,7 @@ def test_what_is_remembered_of_masked_tokens_does_not_grow(monkeypatch: pytest.M
     tracemalloc.start()
     try:
         for number in range(50_000):
-            masking.mask_once(f"token {number}")
+            airflow_compat.mask_once(f"token {number}")
         remembered, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -121,7 +120,7 @@ def test_the_options_are_read_once(hook: Any, azure: OfflineAzure, monkeypatch: 
     assert hook.get_token(STORAGE).token
     monkeypatch.setenv(OPTION, "/of/another/test")
     assert hook.environment()["AZURE_FEDERATED_TOKEN_FILE"] == str(azure.projected_token.path)
-    configuration.start_over()
+    airflow_compat.start_over()
     assert hook.environment()["AZURE_FEDERATED_TOKEN_FILE"] == "/of/another/test"
 
 
@@ -145,7 +144,7 @@ def test_a_variable_that_changes_is_honoured(hook: Any, kind: str, monkeypatch: 
 
 
 def test_the_deployment_is_not_read_again_while_nothing_changes(workload: OfflineAzure) -> None:
-    assert configuration.deployment() is configuration.deployment()
+    assert airflow_compat.deployment() is airflow_compat.deployment()
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda hook: pickle.loads(pickle.dumps(hook))])
