@@ -1,21 +1,22 @@
 """A laptop: the developer signs in, where the deployment allows for it and there is no federated token.
 
-It never is a silent substitute: the first access token is announced with the account that it is for, and where a
+It is never a silent substitute: the first access token is announced with the account that it is for, and where a
 federated token file exists, the token exchange is made and nothing else.
 """
 
 import logging
-from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any
 
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import AzureError
 from azure.identity import AzureCliCredential, AzureDeveloperCliCredential, EnvironmentCredential
 
+from airflow_azure_wi.auth.exchange import describe_users
 from airflow_azure_wi.auth.token_cache import Exchange, TokenRequest
 from airflow_azure_wi.deployment import DEVELOPMENT_OPTION, Deployment
 from airflow_azure_wi.entra_errors import entra_error_code
-from airflow_azure_wi.errors import TokenExchangeError, names_of
+from airflow_azure_wi.errors import TokenExchangeError
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.provider import DEVELOPMENT_CREDENTIALS
 from airflow_azure_wi.redaction import excerpt, quoted
@@ -58,16 +59,17 @@ class DeveloperSignIn:
         name = self._deployment.development_credential_in_use()
         if name is None:
             return self._otherwise(request)
-        way = _WAYS[name]
-        self._credential = self._credential or way.credential(self._identity, self._deployment)
+        # The tenant is named in each request, because EnvironmentCredential knows only that of its own variables.
+        options = TokenRequestOptions(tenant_id=self._identity.tenant_id, enable_cae=request.enable_cae)
+        if request.claims:
+            options["claims"] = request.claims
         try:
-            access_token: AccessTokenInfo = self._credential.get_token_info(
-                *request.scopes, options=self._options(request)
-            )
+            self._credential = self._credential or self._new_credential(name)
+            token: AccessTokenInfo = self._credential.get_token_info(*request.scopes, options=options)
         except (AzureError, ValueError) as error:
             failure = self._refused(error, request, name)
         else:
-            return access_token
+            return token
         # Here, so that it is not chained to one whose frames hold what a command printed.
         raise failure
 
@@ -78,7 +80,16 @@ class DeveloperSignIn:
             self._otherwise.announce(request, token)
         elif not self._is_announced:
             self._is_announced = True
-            self._announce(token, name)
+            logger.warning(
+                "%s: there is no federated token file %s, and %s = %s: signed in as %s with azure-identity's %s, not "
+                "as the managed identity",
+                describe_users(self._users, self._identity),
+                str(self._deployment.token_file),
+                DEVELOPMENT_OPTION,
+                name,
+                excerpt(account_in(token.token)),
+                DEVELOPMENT_CREDENTIALS[name],
+            )
 
     def overdue(self, request: TokenRequest) -> Exception:
         """Return the error for an exchange that hangs."""
@@ -89,78 +100,35 @@ class DeveloperSignIn:
         self._credential = None
         self._otherwise.start_over()
 
-    def _options(self, request: TokenRequest) -> TokenRequestOptions:
-        # Named in each request, because EnvironmentCredential knows only the tenant of its own variables.
-        options = TokenRequestOptions(tenant_id=self._identity.tenant_id)
-        if request.claims:
-            options["claims"] = request.claims
-        if request.enable_cae:
-            options["enable_cae"] = True
-        return options
-
-    def _who(self) -> str:
-        users = names_of(self._users) or "a workload identity"
-        return f"{users} (client id {self._identity.client_id}, tenant {self._identity.tenant_id})"
-
-    def _announce(self, access_token: AccessTokenInfo, name: str) -> None:
-        logger.warning(
-            "%s: there is no federated token file %s, and %s = %s: signed in as %s with azure-identity's %s, not as "
-            "the managed identity",
-            self._who(),
-            str(self._deployment.token_file),
-            DEVELOPMENT_OPTION,
-            name,
-            excerpt(account_in(access_token.token)),
-            DEVELOPMENT_CREDENTIALS[name],
+    def _new_credential(self, name: str) -> Any:
+        tenant = self._identity.tenant_id
+        if name == "azure_cli":
+            return AzureCliCredential(tenant_id=tenant, process_timeout=_CLI_SECONDS)
+        if name == "azure_developer_cli":
+            return AzureDeveloperCliCredential(tenant_id=tenant, process_timeout=_CLI_SECONDS)
+        return EnvironmentCredential(
+            authority=self._deployment.authority_host_for(self._identity.cloud),
+            # The deployment vouches for the authority host; nobody else is asked whether it is one.
+            disable_instance_discovery=True,
+            additionally_allowed_tenants=[tenant],
         )
 
     def _refused(self, error: Exception, request: TokenRequest, name: str) -> TokenExchangeError:
         answer = error.message if isinstance(error, AzureError) else str(error)
-        next_step = _WAYS[name].next_step.format(tenant=self._identity.tenant_id)
         return TokenExchangeError(
-            connection=self._who(),
+            connection=describe_users(self._users, self._identity),
             scope=excerpt(" ".join(request.scopes)),
             cause=f"there is no federated token file {quoted(str(self._deployment.token_file), longest=1000)}, and "
             f"{DEVELOPMENT_OPTION} = {name}: azure-identity's {DEVELOPMENT_CREDENTIALS[name]} was asked instead.",
-            next_step=next_step,
+            next_step=_NEXT_STEPS[name].format(tenant=self._identity.tenant_id),
             code=entra_error_code(answer),
             answer=excerpt(answer),
         )
 
 
-def _azure_cli(identity: WorkloadIdentity, deployment: Deployment) -> AzureCliCredential:
-    return AzureCliCredential(tenant_id=identity.tenant_id, process_timeout=_CLI_SECONDS)
-
-
-def _azure_developer_cli(identity: WorkloadIdentity, deployment: Deployment) -> AzureDeveloperCliCredential:
-    return AzureDeveloperCliCredential(tenant_id=identity.tenant_id, process_timeout=_CLI_SECONDS)
-
-
-def _environment(identity: WorkloadIdentity, deployment: Deployment) -> EnvironmentCredential:
-    return EnvironmentCredential(
-        authority=deployment.authority_host_for(identity.cloud),
-        # The deployment vouches for the authority host; nobody else is asked whether it is one.
-        disable_instance_discovery=True,
-        additionally_allowed_tenants=[identity.tenant_id],
-    )
-
-
-class _Way(NamedTuple):
-    """A way in which a developer signs in."""
-
-    credential: Callable[[WorkloadIdentity, Deployment], Any]
-    next_step: str
-
-
-_WAYS = {
-    "azure_cli": _Way(_azure_cli, "run `az login --tenant {tenant}` where the task runs."),
-    "azure_developer_cli": _Way(
-        _azure_developer_cli,
-        "run `azd auth login --tenant-id {tenant}` where the task runs.",
-    ),
-    "environment": _Way(
-        _environment,
-        "set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH) where the "
-        "task runs, of an application that is known in the tenant {tenant}.",
-    ),
+_NEXT_STEPS = {
+    "azure_cli": "run `az login --tenant {tenant}` where the task runs.",
+    "azure_developer_cli": "run `azd auth login --tenant-id {tenant}` where the task runs.",
+    "environment": "set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH) "
+    "where the task runs, of an application that is known in the tenant {tenant}.",
 }

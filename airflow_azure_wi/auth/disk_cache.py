@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from azure.core.credentials import AccessTokenInfo
 
@@ -82,45 +82,22 @@ class DiskCache:
 
         :param seconds: how long to wait for another process; whoever has waited longer goes on without the right.
         """
-        key = self._key(request)
-        me = (self._folder, key, threading.get_ident())
+        turn = Turn(self._folder, self._key(request))
+        me = (self._folder, self._key(request), threading.get_ident())
         if me in _inside:
             # A signal handler in the thread that is in here already: it would wait for itself.
-            yield Turn(self, None, None)
+            yield turn
             return
-        with ExitStack() as stack:
-            stack.callback(_inside.discard, me)
+        try:
             _inside.add(me)
-            lock = self._lock(key, stack)
-            failure = self._wait(lock, seconds) if lock else None
-            if lock and self._folder in _given_up:
+            _unless_given_up(self._folder, lambda: turn.wait(seconds))
+            if self._folder in _given_up:
                 # Now, so that nobody waits for an exchange whose token they would not get.
-                lock.end(leaving_disk=True)
-            yield Turn(self, lock, failure)
-
-    def _wait(self, lock: "_Lock", seconds: float) -> str | None:
-        """Wait until the lock is held, or waiting is of no use; return how the process failed that was waited for."""
-        deadline = time.monotonic() + seconds
-        while (outcome := self._guarded(lock.poll)) is not None:
-            if not outcome.is_waiting:
-                return outcome.failure
-            if time.monotonic() >= deadline:
-                logger.warning("Another process has been exchanging tokens for %.0f s; not waiting for it", seconds)
-                return None
-            time.sleep(_POLL_SECONDS)
-        return None
-
-    def _lock(self, key: str, stack: ExitStack) -> "_Lock | None":
-        """Open the lock; it is closed, and removed once the disk has failed, when the stack ends."""
-
-        def open_it() -> _Lock:
-            folder = stack.enter_context(private_folder.opened(self._folder))
-            return _Lock(folder, key)
-
-        lock = self._guarded(open_it)
-        if lock is not None:
-            stack.callback(lambda: lock.end(leaving_disk=self._folder in _given_up))
-        return lock
+                turn.end()
+            yield turn
+        finally:
+            _inside.discard(me)
+            turn.end()
 
     def _key(self, request: TokenRequest) -> str:
         parts = [self._name, request.scopes, request.claims, request.enable_cae]
@@ -131,106 +108,91 @@ class DiskCache:
             with private_folder.opened(self._folder) as folder:
                 return action(folder)
 
-        return self._guarded(act)
-
-    def _guarded(self, action: Callable[[], T]) -> T | None:
-        """Do something with the disk; if that fails, return None and leave the disk for good."""
-        if self._folder in _given_up:
-            return None
-        try:
-            return action()
-        except OSError as error:
-            if error.errno is None:
-                # Not the disk's: what a signal handler raised, such as TimeoutError.
-                raise
-            _give_up(self._folder, error)
-        except (ValueError, OverflowError) as error:
-            _give_up(self._folder, error)
-        return None
+        return _unless_given_up(self._folder, act)
 
 
 class Turn:
-    """The right to exchange tokens, or the failure of the process that had it before."""
+    """The right to exchange tokens, or the failure of the process that had it before.
 
-    def __init__(self, disk: DiskCache, lock: "_Lock | None", failure: str | None) -> None:
-        self._disk = disk
-        self._lock = lock
-        #: The error message of the process that this one waited for, None if it has not failed.
-        self.failure = failure
+    It is the lock of a file, in which the one that holds it writes how its exchange failed.
+
+    :ivar failure: the error message of the process that this one waited for, None if it has not failed.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self._path = path
+        self._key = key
+        self._name = f"{key}.lock"
+        self._opened = ExitStack()
+        self._folder = -1
+        self._file: io.FileIO | None = None
+        self._is_held = False
+        self.failure: str | None = None
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the lock is held, or waiting is of no use.
+
+        :raises OSError: if the folder or the lock cannot be used.
+        """
+        self._folder = self._opened.enter_context(private_folder.opened(self._path))
+        file = private_folder.open_file(self._folder, self._name, os.O_RDWR | os.O_CREAT)
+        self._file = self._opened.enter_context(file)
+        _open_turns.add(self)
+        number_before, _ = _last_failure(file)
+        deadline = time.monotonic() + seconds
+        has_waited = False
+        while True:
+            self._try_to_lock(file)
+            number, text = _last_failure(file)
+            has_waited = has_waited or not self._is_held
+            if has_waited and text is not None and number != number_before:
+                self.failure = text
+                return self._unlock()
+            if os.fstat(file.fileno()).st_nlink == 0:
+                # Its holder's disk failed, or it was not used for a day: this process finds out by itself.
+                return self._unlock()
+            if self._is_held:
+                return self._make_sure_of_room()
+            if time.monotonic() >= deadline:
+                logger.warning("Another process has been exchanging tokens for %.0f s; not waiting for it", seconds)
+                return None
+            time.sleep(_POLL_SECONDS)
 
     def failed(self, text: str) -> None:
         """Tell those who wait now that the exchange failed; whoever asks later tries again.
 
         :param text: an error message of this package.
         """
-        lock = self._lock
-        if lock is not None:
-            self._disk._guarded(lambda: lock.leave_failure(text))
-
-
-class _Outcome(NamedTuple):
-    is_waiting: bool
-    failure: str | None = None
-
-
-class _Lock:
-    """A file that one process at a time holds, and that tells those who wait how the last one failed."""
-
-    def __init__(self, folder: int, key: str) -> None:
-        self._folder = folder
-        self._key = key
-        self._name = f"{key}.lock"
-        self._file: io.FileIO = private_folder.open_file(folder, self._name, os.O_RDWR | os.O_CREAT)
-        self._is_held = False
-        self._before = self._last_failure()
-        self._has_waited = False
-        _open_locks.add(self)
-
-    def poll(self) -> _Outcome:
-        """Try to get the lock."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._is_held = True
-        except BlockingIOError:
-            self._has_waited = True
-        if self._has_waited:
-            number, text = self._last_failure()
-            if text is not None and number != self._before[0]:
-                self._release()
-                return _Outcome(False, text)
-        if os.fstat(self._file.fileno()).st_nlink == 0:
-            # Its holder's disk failed, or it was not used for a day: this process finds out by itself.
-            self._release()
-            return _Outcome(False)
-        if self._is_held:
-            self._make_sure_of_room()
-        return _Outcome(is_waiting=not self._is_held)
-
-    def leave_failure(self, text: str) -> None:
-        """Write down how the exchange failed."""
-        if not self._is_held:
-            return
         shown = excerpt(text) if holds_secret(text) else text
         content = json.dumps({"number": secrets.token_hex(8), "failure": shown[:_LONGEST_FAILURE]}).encode()
-        self._file.truncate(0)
-        os.pwrite(self._file.fileno(), content, 0)
 
-    def end(self, *, leaving_disk: bool) -> None:
-        """Let the next one have it.
+        def write() -> None:
+            if self._is_held and self._file is not None:
+                self._file.truncate(0)
+                os.pwrite(self._file.fileno(), content, 0)
 
-        :param leaving_disk: whether to remove it, and to let everybody go on who waits for it.
-        """
-        if leaving_disk and self._is_held:
+        _unless_given_up(self._path, write)
+
+    def end(self) -> None:
+        """Let the next one have the lock; remove it if the disk has failed, so that nobody waits for it."""
+        if self._is_held and self._path in _given_up:
             private_folder.remove(self._folder, self._name)
-        self._release()
-        self.close()
+        self._unlock()
+        self._opened.close()
 
-    def close(self) -> None:
-        """Close the file; a lock that another process has inherited stays."""
-        self._file.close()
+    def leave_to_parent(self) -> None:
+        """Close the file on this side of a fork; the parent's lock stays."""
+        self._is_held = False
+        if self._file is not None:
+            self._file.close()
 
-    def _release(self) -> None:
-        if self._is_held and not self._file.closed:
+    def _try_to_lock(self, file: io.FileIO) -> None:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._is_held = True
+
+    def _unlock(self) -> None:
+        if self._is_held and self._file is not None:
             # Closing alone would leave it to a process that was forked meanwhile.
             with suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)
@@ -242,10 +204,12 @@ class _Lock:
         private_folder.write(self._folder, name, _ROOM_FOR_A_TOKEN)
         private_folder.remove(self._folder, name)
 
-    def _last_failure(self) -> tuple[str | None, str | None]:
-        found = _json_object(os.pread(self._file.fileno(), private_folder.LONGEST_FILE, 0))
-        number, text = found.get("number"), found.get("failure")
-        return (number, text) if isinstance(number, str) and isinstance(text, str) else (None, None)
+
+def _last_failure(lock: io.FileIO) -> tuple[str | None, str | None]:
+    """Return what tells one failure from another, and the failure that is written in a lock."""
+    found = _json_object(os.pread(lock.fileno(), private_folder.LONGEST_FILE, 0))
+    number, text = found.get("number"), found.get("failure")
+    return (number, text) if isinstance(number, str) and isinstance(text, str) else (None, None)
 
 
 def _token_in(content: bytes, key: str) -> AccessTokenInfo | None:
@@ -286,31 +250,38 @@ def _remove_unless_locked(folder: int, name: str) -> None:
 # By process: folders that have failed, who is in `exclusively`, and locks that are open.
 _given_up: set[Path] = set()
 _inside: set[tuple[Path, str, int]] = set()
-_open_locks: "weakref.WeakSet[_Lock]" = weakref.WeakSet()
+_open_turns: "weakref.WeakSet[Turn]" = weakref.WeakSet()
 
 
-def _give_up(folder: Path, error: Exception) -> None:
+def _unless_given_up(folder: Path, action: Callable[[], T]) -> T | None:
+    """Do something in a folder; if that fails, return None, warn once, and leave the folder for good."""
     if folder in _given_up:
-        return
-    _given_up.add(folder)
-    logger.warning(
-        "The folder %s ([azure_workload_identity] token_cache_folder) cannot be used for access tokens: %s. They are "
-        "kept in memory instead, and each process makes its own exchanges. Expected a folder on a disk with room that "
-        "only the user of this process may change, below folders that only root and that user may change.",
-        quoted(str(folder), longest=200),
-        _reason(error),
-    )
-
-
-def _reason(error: Exception) -> str:
-    return excerpt(getattr(error, "strerror", None) or str(error))
+        return None
+    try:
+        return action()
+    except (OSError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno is None:
+            # Not the disk's: what a signal handler raised, such as TimeoutError.
+            raise
+        found = excerpt(getattr(error, "strerror", None) or str(error))
+    if folder not in _given_up:
+        _given_up.add(folder)
+        logger.warning(
+            "The folder %s ([azure_workload_identity] token_cache_folder) cannot be used for access tokens: %s. They "
+            "are kept in memory instead, and each process makes its own exchanges. Expected a folder on a disk with "
+            "room that only the user of this process may change, below folders that only root and that user may "
+            "change.",
+            quoted(str(folder), longest=200),
+            found,
+        )
+    return None
 
 
 def _start_over_after_fork() -> None:
     _given_up.clear()
     _inside.clear()
-    for lock in list(_open_locks):
-        lock.close()
+    for turn in list(_open_turns):
+        turn.leave_to_parent()
 
 
 os.register_at_fork(after_in_child=_start_over_after_fork)

@@ -249,8 +249,12 @@ class TokenExchange:
         return TokenExchangeError(connection=self._who(), scope=excerpt(" ".join(request.scopes)), **fields)
 
     def _who(self) -> str:
-        users = names_of(self._users) or "a workload identity"
-        return f"{users} (client id {self._identity.client_id}, tenant {self._identity.tenant_id})"
+        return describe_users(self._users, self._identity)
+
+
+def describe_users(users: Collection[str], identity: WorkloadIdentity) -> str:
+    """Return the connections that use an identity, with its ids, for a message."""
+    return f"{names_of(users) or 'a workload identity'} (client id {identity.client_id}, tenant {identity.tenant_id})"
 
 
 def check_identity_binding(environment: Mapping[str, str]) -> None:

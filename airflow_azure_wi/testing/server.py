@@ -78,6 +78,12 @@ class HttpsServer:
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
         self.stop()
 
+    def show(self, certificate: ServerCertificate) -> None:
+        """Show another certificate from the next connection on, as after a rotation."""
+        if self._server.config.ssl is None:
+            raise RuntimeError(f"The server at {self.url} does not run yet.")
+        self._server.config.ssl.load_cert_chain(certificate.certificate_file, certificate.key_file)
+
     def stop(self) -> None:
         """Stop serving and free the port. You can call it twice."""
         self._server.should_exit = True

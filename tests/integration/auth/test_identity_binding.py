@@ -99,8 +99,7 @@ def test_a_new_authority_in_the_file_is_trusted_at_the_next_exchange(
 ) -> None:
     credential = credential_for(who, bound(), used_by=USER)
     credential.get_token(STORAGE)
-    rotated = cluster_certificate(proxy.directory / "second", proxy.ca_file)
-    running._server.config.ssl.load_cert_chain(rotated.certificate_file, rotated.key_file)
+    running.show(cluster_certificate(proxy.directory / "second", proxy.ca_file))
     credential.get_token(VAULT)
     assert len(proxy.paths) == 2
 
