@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from airflow_azure_wi.redaction import excerpt
+from airflow_azure_wi.tokens import ROTATION_ADVICE
 
 
 class Retry(Enum):
@@ -193,8 +194,7 @@ EXPLANATIONS = {
     # DEVOPS; risingwavelabs/risingwave#17123, Azure/login#180.
     "AADSTS700024": Explanation(
         cause="The federated token is outside its validity period.",
-        next_step="Check that the token file is rotated (the kubelet does it for projected volumes) and that this "
-        "machine's clock is right.",
+        next_step=ROTATION_ADVICE,
         retry=Retry.ONCE,
     ),
     # DEVOPS: "constrained or disabled on the Microsoft Entra tenant", and a managed identity may be exempt.

@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,14 +16,18 @@ from airflow_azure_wi.errors import FederatedTokenError
 from airflow_azure_wi.identity import is_guid
 from airflow_azure_wi.redaction import excerpt, quoted
 
-PROJECT_IT = (
+_PROJECT_IT = (
     'On AKS, give the pod the label azure.workload.identity/use: "true"; elsewhere, project a service account token '
     "into the pod and set AZURE_FEDERATED_TOKEN_FILE to its path"
+)
+ROTATION_ADVICE = (
+    "Check that the file is a projected volume, not a copy, that it is mounted without subPath (which never sees a "
+    "rotation), and that this machine's clock is right."
 )
 _ON_A_LAPTOP = f"On a laptop, {DEVELOPMENT_OPTION} = azure_cli signs in as you instead"
 
 # A token of Kubernetes is some kilobytes long.
-LONGEST_TOKEN = 64 * 1024
+_LONGEST_TOKEN = 64 * 1024
 
 _LONGEST_PATH = 1000
 # Entra takes none longer than this in a federated identity credential.
@@ -73,9 +77,10 @@ class FederatedToken:
         value = _Hidden(text.strip())
         claims = unverified_claims(value)
         if claims is None:
+            found = f"{len(value)} characters of something else" if value else "an empty file"
             raise FederatedTokenError(
-                f"{source} does not hold a federated token: found {_kind_of(value)}, expected a JSON Web Token "
-                f"(three base64url parts, separated by dots). {PROJECT_IT}."
+                f"{source} does not hold a federated token: found {found}, expected a JSON Web Token "
+                f"(three base64url parts, separated by dots). {_PROJECT_IT}."
             )
         audience = claims.get("aud", ())
         return cls(
@@ -105,46 +110,22 @@ class FederatedToken:
         return f"valid from {_as_utc(self.not_before)} to {_as_utc(self.expires_at)}"
 
 
-def read(path: Path, *, named_by: str) -> FederatedToken:
+def read_federated_token(path: Path, *, named_by: str, must_be_valid: bool = False) -> FederatedToken:
     """Read the federated token from its file.
 
-    A file that is missing or holds no token is read again for a fraction of a second, because rotation replaces it.
+    A file that is missing, or holds no token, is read again for a fraction of a second: rotation replaces it.
 
     :param path: the file.
     :param named_by: what named the file, such as ``AZURE_FEDERATED_TOKEN_FILE``, for the messages.
+    :param must_be_valid: whether a token that has expired is an error.
     :raises FederatedTokenError: if there is no readable file, or no JSON Web Token in it.
     """
-    return _patiently(lambda: _read_once(path, named_by))
-
-
-def read_current(path: Path, *, named_by: str) -> FederatedToken:
-    """Read the federated token as :func:`read` does, for presenting it now: an expired one is an error too.
-
-    :raises FederatedTokenError: also if the token's own ``exp`` is past.
-    """
-
-    def read_unexpired() -> FederatedToken:
-        token = _read_once(path, named_by)
-        seconds_left = token.seconds_left(time.time())
-        if seconds_left is not None and seconds_left <= 0:
-            raise FederatedTokenError(
-                f"{_source(path, named_by)} holds a federated token that expired {-seconds_left:.0f} s ago "
-                f"({token.describe_claims()}), expected one that whoever projects it keeps replacing. Check that the "
-                "file is a projected volume, not a copy, that it is mounted without subPath (which never sees a "
-                "rotation), and that this machine's clock is right."
-            )
-        return token
-
-    return _patiently(read_unexpired)
-
-
-def _patiently(read_token: Callable[[], FederatedToken]) -> FederatedToken:
     for _ in range(_ATTEMPTS - 1):
         try:
-            return read_token()
+            return _read_once(path, named_by, must_be_valid)
         except FederatedTokenError:
             time.sleep(_PAUSE_SECONDS)
-    return read_token()
+    return _read_once(path, named_by, must_be_valid)
 
 
 def unverified_claims(token: str) -> Mapping[str, Any] | None:
@@ -179,13 +160,20 @@ def _base64url(part: str) -> bytes:
     return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
 
 
-def _read_once(path: Path, named_by: str) -> FederatedToken:
-    source = _source(path, named_by)
+def _read_once(path: Path, named_by: str, must_be_valid: bool) -> FederatedToken:
+    source = f"The federated token file {quoted(str(path), longest=_LONGEST_PATH)} (from {named_by})"
     text, problem = _content_of(path)
-    # Here, and not where the file was read: whoever reports a crash with the variables of each frame reports no token.
+    # Raised here, and not where the file is read, so that a report of each frame's variables shows no token.
     if problem is not None:
         raise FederatedTokenError(f"{source} {problem}")
-    return FederatedToken.parse(text, source=source)
+    token = FederatedToken.parse(text, source=source)
+    seconds_left = token.seconds_left(time.time())
+    if must_be_valid and seconds_left is not None and seconds_left <= 0:
+        raise FederatedTokenError(
+            f"{source} holds a federated token that expired {-seconds_left:.0f} s ago ({token.describe_claims()}), "
+            f"expected one that whoever projects it keeps replacing. {ROTATION_ADVICE}"
+        )
+    return token
 
 
 def _content_of(path: Path) -> "tuple[_Hidden, str | None]":
@@ -197,19 +185,19 @@ def _content_of(path: Path) -> "tuple[_Hidden, str | None]":
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return nothing, "is not a regular file, expected one that holds a JSON Web Token."
-            content = _read_all(descriptor, LONGEST_TOKEN + 1)
+            content = _read_all(descriptor, _LONGEST_TOKEN + 1)
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        return nothing, f"does not exist. {PROJECT_IT}. {_ON_A_LAPTOP}."
+        return nothing, f"does not exist. {_PROJECT_IT}. {_ON_A_LAPTOP}."
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         return nothing, (
             f"cannot be read: {reason}. Expected a file that the user of this process may read; in a pod, fsGroup in "
             "the security context decides that."
         )
-    if len(content) > LONGEST_TOKEN:
-        return nothing, f"is larger than {LONGEST_TOKEN // 1024} KiB, expected a JSON Web Token."
+    if len(content) > _LONGEST_TOKEN:
+        return nothing, f"is larger than {_LONGEST_TOKEN // 1024} KiB, expected a JSON Web Token."
     try:
         return _Hidden(content.decode()), None
     except UnicodeDecodeError:
@@ -230,14 +218,6 @@ class _Hidden(str):
 
     def __repr__(self) -> str:
         return "'...'"
-
-
-def _source(path: Path, named_by: str) -> str:
-    return f"The federated token file {quoted(str(path), longest=_LONGEST_PATH)} (from {named_by})"
-
-
-def _kind_of(value: str) -> str:
-    return f"{len(value)} characters of something else" if value else "an empty file"
 
 
 def _seconds(claim: Any) -> float | None:

@@ -15,7 +15,6 @@ from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 from azure.identity import ClientAssertionCredential, WorkloadIdentityCredential
 
-from airflow_azure_wi import tokens
 from airflow_azure_wi.auth.token_cache import LONGEST_EXCHANGE_SECONDS, Limits, TokenRequest, is_renewal_due
 from airflow_azure_wi.auth.transport import token_transport, until
 from airflow_azure_wi.deployment import Deployment
@@ -33,7 +32,7 @@ from airflow_azure_wi.federation.az import link_command
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import escaped, excerpt, quoted
-from airflow_azure_wi.tokens import FederatedToken
+from airflow_azure_wi.tokens import FederatedToken, read_federated_token
 
 if TYPE_CHECKING:
     from azure.core.pipeline import PipelineResponse
@@ -157,7 +156,9 @@ class TokenExchange:
 
     def _read_federated_token(self) -> FederatedToken:
         try:
-            return tokens.read_current(self._deployment.token_file, named_by=self._deployment.token_file_named_by)
+            return read_federated_token(
+                self._deployment.token_file, named_by=self._deployment.token_file_named_by, must_be_valid=True
+            )
         except FederatedTokenError as error:
             found = str(error)
         raise FederatedTokenError(f"{self._who()}: {found}")

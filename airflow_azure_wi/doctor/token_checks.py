@@ -25,11 +25,6 @@ _TOLERATED_SKEW = 60
 
 _CLOCK = "Set this machine's clock (NTP), or that of the machine that signed the token."
 
-_ROTATION = (
-    "Check that the file is a projected volume, not a copy, that it is mounted without subPath (which never sees a "
-    "rotation), and that the clock is right."
-)
-
 
 # No federated identity credential matches.
 _NO_MATCH = frozenset(code for code, meaning in EXPLANATIONS.items() if meaning.fix is Fix.CREATE_CREDENTIAL)
@@ -106,7 +101,7 @@ def check_token_file(context: DoctorContext) -> Finding:
             f"Where workloads run, project a federated token, and leave {DEVELOPMENT_OPTION} empty.",
         )
     try:
-        context.token = tokens.read(file, named_by=named_by)
+        context.token = tokens.read_federated_token(file, named_by=named_by)
         age = format_duration(time.time() - file.stat().st_mtime)
     except FederatedTokenError as error:
         return Finding(Status.FAILED, str(error))
@@ -155,10 +150,10 @@ def check_lifetime(context: DoctorContext) -> Finding:
         return _NO_TOKEN
     left = token.seconds_left(now)
     if left is None:
-        return Finding(Status.WARNING, "the token does not say when it expires", _ROTATION)
+        return Finding(Status.WARNING, "the token does not say when it expires", tokens.ROTATION_ADVICE)
     if left <= 0:
         expired = f"expired {format_duration(-left)} ago ({token.describe_claims()})"
-        return Finding(Status.FAILED, f"the federated token in {_file(context)} {expired}", _ROTATION)
+        return Finding(Status.FAILED, f"the federated token in {_file(context)} {expired}", tokens.ROTATION_ADVICE)
     if token.not_before is not None and token.not_before > now + _TOLERATED_SKEW:
         wait = format_duration(token.not_before - now)
         found = f"not valid yet: its nbf is {_utc(token.not_before)}, in {wait}; expires in {format_duration(left)}"
@@ -174,7 +169,7 @@ def _check_rotation(left: float, age: float | None) -> Finding:
         return Finding(Status.WARNING, f"issued {format_duration(-age)} in the future, {expiry}", _CLOCK)
     found = f"issued {format_duration(age)} ago, {expiry}"
     if age > _LATE_FOR_ROTATION * (age + left):
-        return Finding(Status.WARNING, f"{found}; it should have been replaced by now", _ROTATION)
+        return Finding(Status.WARNING, f"{found}; it should have been replaced by now", tokens.ROTATION_ADVICE)
     return Finding(Status.OK, found)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_azure_wi import tokens
 from airflow_azure_wi.clouds import PUBLIC, Cloud
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.errors import FederatedTokenError, FederationError, Problem
@@ -23,6 +22,7 @@ from airflow_azure_wi.federation import (
 from airflow_azure_wi.federation.comparison import Comparison, Existing, compare
 from airflow_azure_wi.federation.workloads import COMMAND_LINE, Wording, Workloads
 from airflow_azure_wi.redaction import quoted
+from airflow_azure_wi.tokens import FederatedToken, read_federated_token
 
 FORMATS = ("az", "terraform", "bicep", "json")
 
@@ -106,13 +106,13 @@ def complete_deployments(
     return unique
 
 
-def own_token() -> tokens.FederatedToken:
+def own_token() -> FederatedToken:
     """Return the federated token of the workload that this runs in.
 
     :raises FederatedTokenError: if there is none.
     """
     deployment = Deployment.of(os.environ)
-    return tokens.read(deployment.token_file, named_by=deployment.token_file_named_by)
+    return read_federated_token(deployment.token_file, named_by=deployment.token_file_named_by)
 
 
 def notes_of(deployments: Sequence[Workloads]) -> Iterator[str]:

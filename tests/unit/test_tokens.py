@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_azure_wi import tokens
 from airflow_azure_wi.errors import FederatedTokenError
-from airflow_azure_wi.tokens import FederatedToken
+from airflow_azure_wi.tokens import FederatedToken, read_federated_token
 
 CLAIMS = {
     "iss": "https://oidc.example.com/",
@@ -31,7 +30,7 @@ def signed(**overrides: Any) -> str:
 
 def error_of(path: Path) -> str:
     with pytest.raises(FederatedTokenError) as caught:
-        tokens.read(path, named_by=NAMED_BY)
+        read_federated_token(path, named_by=NAMED_BY)
     message = str(caught.value)
     assert NAMED_BY in message
     assert str(path) in message
@@ -41,7 +40,7 @@ def error_of(path: Path) -> str:
 def test_the_claims_that_entra_compares(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(signed() + "\n")
-    token = tokens.read(file, named_by=NAMED_BY)
+    token = read_federated_token(file, named_by=NAMED_BY)
     assert token.value == signed()
     assert token.issuer == "https://oidc.example.com/"
     assert token.subject == "system:serviceaccount:airflow:airflow-worker"
@@ -89,25 +88,25 @@ def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
 
 def test_a_path_that_no_file_can_have() -> None:
     with pytest.raises(FederatedTokenError, match="cannot be read"):
-        tokens.read(Path("a\0b"), named_by=NAMED_BY)
+        read_federated_token(Path("a\0b"), named_by=NAMED_BY)
 
 
 def test_an_expired_token_is_not_presented(tmp_path: Path) -> None:
     (file := tmp_path / "token").write_text(signed(exp=time.time() - 90))
     with pytest.raises(FederatedTokenError, match=r"expired 9\d s ago .*airflow-worker"):
-        tokens.read_current(file, named_by=NAMED_BY)
-    assert tokens.read(file, named_by=NAMED_BY).subject
+        read_federated_token(file, named_by=NAMED_BY, must_be_valid=True)
+    assert read_federated_token(file, named_by=NAMED_BY).subject
 
 
 def test_a_token_without_expiry_is_presented(tmp_path: Path) -> None:
     (file := tmp_path / "token").write_text(jwt.encode({"iss": "x"}, "a key of sufficient length for HS256"))
-    assert tokens.read_current(file, named_by=NAMED_BY).seconds_left(0) is None
+    assert read_federated_token(file, named_by=NAMED_BY, must_be_valid=True).seconds_left(0) is None
 
 
 def test_a_file_that_appears_a_moment_later_is_read(tmp_path: Path) -> None:
     file = tmp_path / "token"
     threading.Timer(0.06, lambda: file.write_text(signed())).start()
-    assert tokens.read(file, named_by=NAMED_BY).value == signed()
+    assert read_federated_token(file, named_by=NAMED_BY).value == signed()
 
 
 def test_a_time_beyond_all_measure_is_no_time() -> None:
