@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix, Retry, entra_error_code
+from airflow_azure_wi.entra_errors import EXPLANATIONS, Failure, Fix, Kind, Retry, entra_error_code
 
 
 def codes(**chosen: object) -> set[str]:
@@ -48,3 +48,64 @@ def test_the_code_of_a_wrong_subject_says_what_is_likely() -> None:
 )
 def test_the_code_in_a_message(message: str, code: str | None) -> None:
     assert entra_error_code(message) == code
+
+
+HOST = "https://login.microsoftonline.com"
+
+
+@pytest.mark.parametrize(
+    ("failure", "cause", "next_step", "retry"),
+    [
+        (
+            Failure(Kind.UNREACHABLE, "refused"),
+            f"{HOST} could not be reached, after 2 attempts",
+            "DNS",
+            Retry.TRANSIENT,
+        ),
+        (Failure(Kind.NOT_SENT, "OSError: x"), "azure-identity could not send", "AZURE_KUBERNETES_", Retry.NEVER),
+        (Failure(Kind.REFUSED, "", status=429), "throttled the request (HTTP 429).", "later", Retry.TRANSIENT),
+        (
+            Failure(Kind.REFUSED, "", status=429, retry_after="3600"),
+            "throttled the request (HTTP 429), and asks to wait 3600 s.",
+            "token_cache = disk",
+            Retry.TRANSIENT,
+        ),
+        (Failure(Kind.REFUSED, "", status=502), "returned a server error (HTTP 502)", "later", Retry.TRANSIENT),
+        (Failure(Kind.REFUSED, "", status=599), "returned a server error (HTTP 599)", "later", Retry.NEVER),
+        (
+            Failure(Kind.REFUSED, "", "AADSTS90004", 400),
+            "refused the request (HTTP 400)",
+            "https://login.microsoftonline.com/error?code=90004",
+            Retry.NEVER,
+        ),
+        (Failure(Kind.REFUSED, "", status=403), "refused the request (HTTP 403)", "AZURE_AUTHORITY_HOST", Retry.NEVER),
+        (Failure(Kind.INVALID, "HTTP 200"), "returned an invalid token response", "AZURE_AUTHORITY_HOST", Retry.NEVER),
+        (
+            Failure(Kind.REFUSED, "", "AADSTS700213", 400),
+            EXPLANATIONS["AADSTS700213"].cause,
+            EXPLANATIONS["AADSTS700213"].next_step,
+            Retry.ONCE,
+        ),
+        (
+            Failure(Kind.REFUSED, "", "AADSTS700016", 503),
+            EXPLANATIONS["AADSTS700016"].cause,
+            EXPLANATIONS["AADSTS700016"].next_step,
+            Retry.TRANSIENT,
+        ),
+    ],
+)
+def test_a_failure_says_what_is_wrong_and_what_to_do(
+    failure: Failure, cause: str, next_step: str, retry: Retry
+) -> None:
+    meaning = failure.explain(HOST, attempts=2)
+    assert cause in meaning.cause
+    assert next_step in meaning.next_step
+    assert failure.retry is retry
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [(None, 0.5), ("", 0.5), ("7", 7), ("-1", 0), ("nan", 0.5), ("soon", 0.5), ("inf", float("inf"))],
+)
+def test_the_wait_is_what_the_server_says_if_that_is_a_time(retry_after: str | None, seconds: float) -> None:
+    assert Failure(Kind.REFUSED, "", status=429, retry_after=retry_after).seconds_to_wait(0.5) == seconds
