@@ -3,23 +3,26 @@
 import json
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import requests
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
-from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError, ServiceResponseError
 from azure.identity import ClientAssertionCredential, WorkloadIdentityCredential
 
 from airflow_azure_wi.auth.token_cache import LONGEST_EXCHANGE_SECONDS, Limits, TokenRequest, is_renewal_due
-from airflow_azure_wi.auth.transport import token_transport, until
+from airflow_azure_wi.auth.transport import (
+    answer_checker,
+    failure_of,
+    http_logger,
+    is_usable,
+    quietly,
+    token_transport,
+    until,
+)
 from airflow_azure_wi.deployment import Deployment
-from airflow_azure_wi.endpoints import PROXY_CANNOT_BE_PARSED
-from airflow_azure_wi.entra_errors import OUTSIDE_ITS_VALIDITY_PERIOD, Failure, Fix, Kind, Retry, entra_error_code
+from airflow_azure_wi.entra_errors import OUTSIDE_ITS_VALIDITY_PERIOD, Failure, Fix, Kind, Retry
 from airflow_azure_wi.errors import (
     DeploymentError,
     FederatedTokenError,
@@ -35,8 +38,6 @@ from airflow_azure_wi.redaction import escaped, excerpt, quoted
 from airflow_azure_wi.tokens import FederatedToken, read_federated_token
 
 if TYPE_CHECKING:
-    from azure.core.pipeline import PipelineResponse
-
     from airflow_azure_wi.auth.disk_cache import DiskCache
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,6 @@ LONGEST_PAUSE_SECONDS = 10.0
 # How long a process waits for another's exchange, before it makes its own in what is left.
 LONGEST_TURN_SECONDS = 30.0
 
-_LONGEST_LIFETIME_SECONDS = 10 * 365 * 86400
 # Of an error, what is the same for each process; the last one is all there is where the token file is unusable.
 _SHARED_FIELDS = ("cause", "next_step", "command", "code", "claims", "answer", "token_file")
 
@@ -95,7 +95,7 @@ class TokenExchange:
             if known is not None and not is_renewal_due(known, time.time()):
                 return known
             if turn.failure is not None:
-                raise self._failure_of_another(turn.failure, request)
+                raise self.failure_of_another(turn.failure, request)
             try:
                 token = self._exchange(request, deadline)
             except (TokenExchangeError, FederatedTokenError) as error:
@@ -176,11 +176,11 @@ class TokenExchange:
             options["claims"] = request.claims
         answers: list[str] = []
         try:
-            with until(deadline), _quietly():
+            with until(deadline), quietly():
                 token = self._credential(presented, answers).get_token_info(*request.scopes, options=options)
         except Exception as error:  # noqa: BLE001 - whatever azure-identity made of the response, or the environment
-            return _failure_of(error, answers)
-        if _is_usable(token):
+            return failure_of(error, answers)
+        if is_usable(token):
             return token
         return Failure(Kind.INVALID, answers[-1] if answers else "")
 
@@ -193,8 +193,8 @@ class TokenExchange:
             "authority": self._authority_host,
             # Repeated here, and not by azure-core: with the token that the file holds then, and an end.
             "retry_total": 0,
-            "raw_response_hook": _answer_checker(answers),
-            "logger": _http_logger,
+            "raw_response_hook": answer_checker(answers),
+            "logger": http_logger,
         }
         if not self._deployment.identity_binding:
             return ClientAssertionCredential(func=lambda: presented.value, transport=self._transport, **options)
@@ -236,7 +236,7 @@ class TokenExchange:
             credential, client_id=identity.client_id, subscription_id=identity.subscription_id, may_exist=True
         )
 
-    def _failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:
+    def failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:
         """Return the failure of the process that this one waited for, as its own."""
         fields = _shared_fields(text)
         if "token_file" in fields:
@@ -329,72 +329,3 @@ def _shared_fields(text: str) -> dict[str, Any]:
         for name in _SHARED_FIELDS
         if isinstance(known.get(name), str)
     }
-
-
-def _failure_of(error: Exception, answers: list[str]) -> Failure:
-    """Return what an exception of azure-identity says, without it: its frames hold the federated token."""
-    if isinstance(error, ServiceRequestError | ServiceResponseError):
-        # The URL of the authority host was checked when the deployment was read.
-        is_of_proxy = isinstance(error.inner_exception, requests.exceptions.InvalidURL)
-        return Failure(Kind.UNREACHABLE, PROXY_CANNOT_BE_PARSED if is_of_proxy else excerpt(error.message))
-    response = getattr(error, "response", None)
-    if isinstance(error, AzureError) and response is not None:
-        return Failure(
-            Kind.REFUSED if response.status_code >= 400 else Kind.INVALID,
-            excerpt(error.message),
-            code=entra_error_code(error.message),
-            status=response.status_code,
-            retry_after=response.headers.get("Retry-After"),
-        )
-    if answers:
-        return Failure(Kind.INVALID, answers[-1])
-    return Failure(Kind.NOT_SENT, excerpt(f"{type(error).__name__}: {error}"))
-
-
-def _answer_checker(answers: list[str]) -> "Callable[[PipelineResponse[Any, Any]], None]":
-    """Return what looks at each answer first: azure-identity takes a gateway's page for a token response.
-
-    :param answers: what is answered is added to it, to be shown.
-    """
-
-    def check(response: "PipelineResponse[Any, Any]") -> None:
-        answer = response.http_response
-        text = f"HTTP {answer.status_code} {answer.reason}: {answer.text()}"
-        answers.append(excerpt(text))
-        try:
-            is_object = isinstance(json.loads(answer.text()), dict)
-        except (ValueError, RecursionError):
-            is_object = False
-        if not is_object:
-            raise ClientAuthenticationError(message=answers[-1], response=answer)
-
-    return check
-
-
-def _is_usable(token: AccessTokenInfo) -> bool:
-    """Return whether a token response made sense: azure-identity takes anything for a token, and any time."""
-    seconds_left = token.expires_on - time.time()
-    return bool(isinstance(token.token, str) and token.token and 0 < seconds_left < _LONGEST_LIFETIME_SECONDS)
-
-
-# What azure-core and azure-identity log of an exchange: a dozen lines of HTTP, and all that was answered in a refusal.
-# The task's log has one line for each exchange, and the error; the rest is for those who look for it with DEBUG.
-_http_logger = logging.getLogger(f"{__name__}.http")
-_exchanging = threading.local()
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    _exchanging.is_quiet = True
-    try:
-        yield
-    finally:
-        _exchanging.is_quiet = False
-
-
-def _is_wanted(record: logging.LogRecord) -> bool:
-    return not getattr(_exchanging, "is_quiet", False) or logger.isEnabledFor(logging.DEBUG)
-
-
-for _name in (_http_logger.name, "azure.identity._internal.get_token_mixin", "azure.identity._internal.decorators"):
-    logging.getLogger(_name).addFilter(_is_wanted)
