@@ -53,13 +53,12 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         self.conn_id = conn_id
         self.sdk_client = sdk_client
         self._identity: WorkloadIdentity | None = None
-        # What was handed out last, with the deployment that it is for.
-        self._credential: tuple[Deployment, WorkloadIdentityCredential] | None = None
-        self._async_credential: tuple[Deployment, AsyncWorkloadIdentityCredential] | None = None
+        # What was handed out last, by whether it is asynchronous, with the deployment that it is for.
+        self._credentials: dict[bool, tuple[Deployment, Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the credentials: elsewhere, the deployment is another."""
-        return self.__dict__ | {"_credential": None, "_async_credential": None}
+        return self.__dict__ | {"_credentials": {}}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -88,28 +87,16 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :raises IdentityError: if the connection does not describe a workload identity.
         :raises DeploymentError: if what the deployment says cannot be used.
         """
-        now, last = airflow_compat.deployment(), self._credential
-        if last is None or last[0] is not now or now.development_credential:
-            from airflow_azure_wi.auth import credential_for
-            from airflow_azure_wi.clients import quiet_http_logging
-
-            quiet_http_logging(os.environ)
-            last = self._credential = now, credential_for(self.get_identity(), now, used_by=self._name())
-        return last[1]
+        credential: WorkloadIdentityCredential = self._shared_credential(is_async=False)
+        return credential
 
     def get_async_credential(self) -> "AsyncWorkloadIdentityCredential":
         """Return the credential for asynchronous clients; it shares its access tokens with the synchronous one.
 
         In a trigger or an asynchronous task, ``await`` :meth:`aget_credential` instead.
         """
-        now, last = airflow_compat.deployment(), self._async_credential
-        if last is None or last[0] is not now or now.development_credential:
-            from airflow_azure_wi.auth import async_credential_for
-            from airflow_azure_wi.clients import quiet_http_logging
-
-            quiet_http_logging(os.environ)
-            last = self._async_credential = now, async_credential_for(self.get_identity(), now, used_by=self._name())
-        return last[1]
+        credential: AsyncWorkloadIdentityCredential = self._shared_credential(is_async=True)
+        return credential
 
     async def aget_credential(self) -> "AsyncWorkloadIdentityCredential":
         """Return what :meth:`get_async_credential` does, reading the connection without blocking the event loop."""
@@ -217,15 +204,25 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         context = self._doctor_context(await airflow_compat.aget_connection(self, self._own_id()))
         return await asyncio.to_thread(doctor.examine, context, scopes=scopes, subscription_id=subscription_id)
 
+    def _shared_credential(self, *, is_async: bool) -> Any:
+        now, last = airflow_compat.deployment(), self._credentials.get(is_async)
+        if last is None or last[0] is not now or now.development_credential:
+            from airflow_azure_wi import auth
+            from airflow_azure_wi.clients import quiet_http_logging
+
+            quiet_http_logging(os.environ)
+            credential_for = auth.async_credential_for if is_async else auth.credential_for
+            last = self._credentials[is_async] = now, credential_for(self.get_identity(), now, used_by=self._name())
+        return last[1]
+
     def _client_arguments(self, client_class: type[Any], given: dict[str, Any], *, is_async: bool) -> dict[str, Any]:
         from airflow_azure_wi.clients import arguments_for
         from airflow_azure_wi.endpoints import endpoint_of
 
-        credential = self.get_async_credential() if is_async else self.get_credential()
         return arguments_for(
             client_class,
             given,
-            credential=credential,
+            credential=self.get_async_credential() if is_async else self.get_credential(),
             subscription_id=self.get_identity().subscription_id,
             cloud=self.get_identity().cloud,
             is_async=is_async,

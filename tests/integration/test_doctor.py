@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from airflow_azure_wi.clouds import PUBLIC
 from airflow_azure_wi.doctor import DoctorContext, Report, Status, examine
 from airflow_azure_wi.federation import IdentityResource
 from airflow_azure_wi.testing import (
@@ -30,7 +29,6 @@ from airflow_azure_wi.testing import (
     Refuse,
 )
 from airflow_azure_wi.testing.offline import NAMESPACE, SERVICE_ACCOUNT
-from airflow_azure_wi.testing.server import HttpsServer
 from airflow_azure_wi.testing.storage_refusals import without_a_role
 from tests.fake_az import FakeAz
 from tests.stored_connection import StoredConnection
@@ -353,7 +351,7 @@ def test_an_unknown_scope_fails_alone(doctor: Callable[..., Report]) -> None:
 
 
 @pytest.fixture
-def resource_manager(azure: OfflineAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def resource_manager(azure: OfflineAzure) -> Iterator[None]:
     """A resource manager that shows one subscription to whoever has a token."""
 
     async def subscription(request: Request) -> Response:
@@ -363,11 +361,8 @@ def resource_manager(azure: OfflineAzure, tmp_path: Path, monkeypatch: pytest.Mo
         return JSONResponse({"error": {"code": "SubscriptionNotFound"}}, 404)
 
     app = Starlette(routes=[Route("/subscriptions/{id}", subscription)])
-    with HttpsServer(app, azure._certificates.own) as server:
-        azure.entra.register_resource(server.url)
-        cloud = replace(PUBLIC, resource_manager=server.url)
-        monkeypatch.setattr("airflow_azure_wi.identity.PUBLIC", cloud)
-        yield server.url
+    with azure.serving(app, "management.azure.com"):
+        yield
 
 
 @pytest.mark.usefixtures("resource_manager")
