@@ -108,7 +108,7 @@ class DeveloperSignIn:
             return AzureDeveloperCliCredential(tenant_id=tenant, process_timeout=_CLI_SECONDS)
         return EnvironmentCredential(
             authority=self._deployment.authority_host_for(self._identity.cloud),
-            # The deployment vouches for the authority host; nobody else is asked whether it is one.
+            # The authority host is set by the deployment: there is nothing to discover.
             disable_instance_discovery=True,
             additionally_allowed_tenants=[tenant],
         )

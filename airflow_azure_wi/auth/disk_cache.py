@@ -57,13 +57,13 @@ class DiskCache:
         self._name = name
 
     def get(self, request: TokenRequest) -> AccessTokenInfo | None:
-        """Return a valid token, which may be due for renewal, or None. None is ever kept for a claims challenge."""
+        """Return a valid token, which may be due for renewal, or None. No token is ever kept for a claims challenge."""
         key = self._key(request)
         content = self._in_folder(lambda folder: private_folder.read(folder, f"{key}.token"))
         return _token_in(content, key) if content is not None else None
 
     def put(self, request: TokenRequest, token: AccessTokenInfo) -> None:
-        """Keep a token for the other processes, in place of the one that they have had."""
+        """Keep a token for the other processes, in place of the previous one."""
         key = self._key(request.without_claims())
         content = json.dumps({"key": key} | {name: getattr(token, name) for name in _FIELDS}).encode()
 
@@ -76,7 +76,7 @@ class DiskCache:
 
     @contextmanager
     def exclusively(self, request: TokenRequest, *, seconds: float) -> Iterator["Turn"]:
-        """Hold the right to exchange tokens for a request, if need be after a while; others then find the token.
+        """Hold the right to exchange tokens for a request, as soon as no other process has it; others find the token.
 
         A process that dies leaves no lock behind: the kernel takes it away.
 

@@ -304,7 +304,7 @@ def _disk_cache(identity: WorkloadIdentity, deployment: Deployment) -> "DiskCach
         return None
     from airflow_azure_wi.auth.disk_cache import DiskCache
 
-    # The token file belongs to it: a workload that Entra would refuse finds no token of another.
+    # The token file is part of the name, so that a workload that Entra would refuse does not find another's token.
     authority = deployment.authority_host_for(identity.cloud)
     parts = (identity.client_id, identity.tenant_id, authority, str(deployment.token_file))
     return DiskCache(deployment.token_cache_folder, "|".join(parts))

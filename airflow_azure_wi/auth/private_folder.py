@@ -36,7 +36,7 @@ def opened(path: Path) -> Iterator[int]:
     """Open a folder, made with mode 0700 if it is missing, and so is each one above it.
 
     :param path: its absolute path.
-    :raises OSError: if it cannot be had, somebody else may change it, or may rename it or a folder above it.
+    :raises OSError: if it cannot be opened, or somebody else may change it, or rename it or a folder above it.
     """
     folder = _descend(path)
     try:
@@ -50,7 +50,7 @@ def open_file(folder: int, name: str, flags: int) -> io.FileIO:
     """Open a file in a folder.
 
     :param flags: as for ``os.open``. A file that is made has mode 0600, whatever the umask.
-    :raises OSError: if it cannot be had, or is anything but a regular file of this user alone.
+    :raises OSError: if it cannot be opened, or is anything but a regular file of this user alone.
     """
     mode = "r+" if flags & os.O_RDWR else "w" if flags & os.O_WRONLY else "r"
     file = io.FileIO(name, mode, opener=lambda name, _: os.open(name, flags | _FILE, 0o600, dir_fd=folder))
@@ -105,27 +105,27 @@ def remove(folder: int, name: str) -> None:
 
 def _descend(path: Path) -> int:
     """Open a folder by way of folders in which only root and this user can rename anything."""
-    here = os.open("/", _ON_THE_WAY)
+    folder = os.open("/", _ON_THE_WAY)
     left = list(reversed(path.parts[1:]))
     links = 0
     try:
         while left:
-            _check_parent(here)
+            _check_parent(folder)
             name = left.pop()
-            target = _target_of_link(here, name) if left else None
+            target = _target_of_link(folder, name) if left else None
             if target is None:
-                here = _replaced(here, _enter(here, name, _ON_THE_WAY if left else _FOLDER))
+                folder = _replaced(folder, _enter(folder, name, _ON_THE_WAY if left else _FOLDER))
                 continue
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
             if target.is_absolute():
-                here = _replaced(here, os.open("/", _ON_THE_WAY))
+                folder = _replaced(folder, os.open("/", _ON_THE_WAY))
             left.extend(reversed(target.parts[1:] if target.is_absolute() else target.parts))
     except BaseException:
-        os.close(here)
+        os.close(folder)
         raise
-    return here
+    return folder
 
 
 def _replaced(old: int, new: int) -> int:
@@ -182,8 +182,8 @@ def _make_private(folder: int) -> None:
         raise _refused(f"it belongs to the user {found.st_uid}, expected {os.geteuid()}")
     if not found.st_mode & _OTHERS_MAY_ANYTHING:
         return
-    # Others may have put files into it, or exchanged some: who knows what they are up to. Files are checked one by
-    # one as well, so what comes between the first look and the change of the mode costs no token either.
+    # Others may have put files into it, or replaced some. Each file is checked when it is opened, too, so what they put
+    # there between the first look and the change of the mode gets no token.
     could_write = found.st_mode & _OTHERS_MAY_WRITE
     if could_write and os.listdir(folder):
         raise _refused(
