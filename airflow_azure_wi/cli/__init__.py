@@ -18,9 +18,9 @@ from airflow_azure_wi.redaction import excerpt
 COMMANDS = (link.COMMAND, connection.COMMAND, doctor.COMMAND)
 
 _DESCRIPTION = """\
-Links Airflow's workloads to a managed identity of Azure, makes the Airflow
-connection from what the Azure CLI prints, and examines why a sign-in fails.
-No token is ever printed.
+Links Airflow's workloads to an Azure managed identity, makes the Airflow
+connection from what the Azure CLI prints, and finds out why a sign-in fails.
+It never prints a token.
 """
 
 _EXAMPLES = """\
@@ -40,20 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(command: Command, arguments: argparse.Namespace) -> int:
-    """Run a subcommand; say what is wrong with its input instead of raising it."""
+    """Run a subcommand, and print what is wrong with its input instead of raising it."""
     try:
         return command.run(arguments)
     except WorkloadIdentityError as error:
         _complain(error, as_json=arguments.json)
         return UNUSABLE_INPUT
     except BrokenPipeError:
-        # Whoever read the output has enough; Python would complain once more when it flushes at exit.
+        # Whoever read the output has enough; Python would complain again when it flushes at exit.
         sys.stdout = None
         return 0
 
 
 class _Parser(argparse.ArgumentParser):
-    """Repeats no token that was given in place of an argument."""
+    """Does not repeat a token that was given as an argument."""
 
     def error(self, message: str) -> NoReturn:
         super().error(excerpt(message))

@@ -23,7 +23,7 @@ EXIT_CODES = """\
 exit codes:
   0  success
   1  a check failed, or something differs from what was expected
-  2  the arguments or the input cannot be used
+  2  the arguments or the input are not valid
   3  more federated identity credentials than one identity can hold
 """
 
@@ -82,6 +82,13 @@ def cloud(name: str) -> Cloud:
 
 
 JSON = Argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def output_format_of(arguments: argparse.Namespace, *, default: str) -> str:
+    """Return what ``--format`` and ``--json`` ask for."""
+    if arguments.json and arguments.format not in (None, "json"):
+        raise UsageError(f"--json and --format {arguments.format} are mutually exclusive: give one of them.")
+    return "json" if arguments.json else str(arguments.format or default)
 
 
 def read_text(name: str) -> tuple[str, str]:

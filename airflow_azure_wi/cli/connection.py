@@ -4,7 +4,7 @@ import argparse
 import sys
 from dataclasses import replace
 
-from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError, cloud, read_text
+from airflow_azure_wi.cli.command import JSON, OK, Argument, Command, UsageError, cloud, output_format_of, read_text
 from airflow_azure_wi.clouds import PUBLIC, names_of_clouds
 from airflow_azure_wi.connection_formats import FORMATS, NewConnection, identity_from_az, problem_of_id
 
@@ -32,9 +32,7 @@ az identity show --name airflow --resource-group data \\
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the connection."""
-    output_format = "json" if arguments.json else str(arguments.format or "env")
-    if arguments.json and arguments.format not in (None, "json"):
-        raise UsageError(f"--json and --format {arguments.format} exclude each other: give one of them")
+    output_format = output_format_of(arguments, default="env")
     if arguments.file == "-" and sys.stdin.isatty():
         raise UsageError("Nothing is piped in: give a FILE, or pipe `az identity show` into this command.")
     text, source = read_text(arguments.file)
@@ -56,15 +54,13 @@ COMMAND = Command(
     examples=_EXAMPLES,
     run=run,
     arguments=(
-        Argument("file", metavar="FILE", nargs="?", default="-", help="the JSON; - or nothing for standard input"),
-        Argument(
-            "--conn-id", metavar="ID", default=_DEFAULT_ID, help=f"the connection's id ({_DEFAULT_ID} unless given)"
-        ),
+        Argument("file", metavar="FILE", nargs="?", default="-", help="the JSON (default: -, standard input)"),
+        Argument("--conn-id", metavar="ID", default=_DEFAULT_ID, help=f"the connection's id (default: {_DEFAULT_ID})"),
         Argument(
             "--cloud",
             type=cloud,
             metavar="NAME",
-            help=f"the cloud of the identity: {names_of_clouds()} ({PUBLIC.name} unless given or in FILE)",
+            help=f"the cloud of the identity: {names_of_clouds()} (default: that in FILE, or {PUBLIC.name})",
         ),
         Argument(
             "--stock",
@@ -73,7 +69,7 @@ COMMAND = Command(
             "this package where a DAG names the endpoint with at() or Airflow's configuration has "
             "serve_stock_connections = True",
         ),
-        Argument("--format", choices=list(FORMATS), help="what to print (env unless given)"),
+        Argument("--format", choices=list(FORMATS), help="what to print (default: env)"),
         JSON,
     ),
 )

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from airflow_azure_wi.doctor import DoctorContext
 
 _DESCRIPTION = """\
-Makes every check that it can, where the workload runs: identity, environment,
-token file, federated token, the way to Microsoft Entra ID, the token exchange,
-and what the access token says. A refused exchange ends with the command that
-makes Entra accept this workload's own token.
+Run it where the workload runs. It makes every check that it can: identity,
+environment, token file, federated token, the network path to Microsoft Entra
+ID, the token exchange, and the access token. If Entra refuses the exchange, the
+report ends with the command that makes it accept this workload's token.
 """
 
 _EXAMPLES = """\
@@ -121,8 +121,8 @@ COMMAND = Command(
         Argument(
             "--identity-name",
             metavar="NAME",
-            help="the name of the managed identity, for the command that is proposed; otherwise the command looks it "
-            "up by its client id",
+            help="the name of the managed identity, for the proposed command; without it, that command looks the "
+            "identity up by its client id",
         ),
         Argument("--resource-group", metavar="GROUP", help="its resource group"),
         JSON,

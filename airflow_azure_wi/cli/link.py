@@ -1,4 +1,4 @@
-"""``link``: print what links workloads to a managed identity, or to an application."""
+"""``link``: print the commands that link workloads to a managed identity, or to an application."""
 
 import argparse
 import json
@@ -6,7 +6,18 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from airflow_azure_wi.cli.command import FAILED, JSON, OK, OVER_LIMIT, Argument, Command, UsageError, cloud, read_text
+from airflow_azure_wi.cli.command import (
+    FAILED,
+    JSON,
+    OK,
+    OVER_LIMIT,
+    Argument,
+    Command,
+    UsageError,
+    cloud,
+    output_format_of,
+    read_text,
+)
 from airflow_azure_wi.clouds import PUBLIC, names_of_clouds
 from airflow_azure_wi.errors import FederationError, Problem
 from airflow_azure_wi.federation import SERVICE_ACCOUNT_PREFIX, Application, Holder, IdentityResource, az, workloads
@@ -20,13 +31,13 @@ _ASTRO, _HELM, _SERVICE_ACCOUNT, _SUBJECT = "--astro", "--helm", "--service-acco
 _T = TypeVar("_T")
 
 _DESCRIPTION = """\
-Prints what links the workloads of Airflow deployments to a managed identity (or
-to an application, for another tenant): a federated identity credential for
-each, with exactly the issuer, subject and audience of the workload's federated
-token. Nothing changes before you run what it prints.
+Prints the commands that link Airflow's workloads to a managed identity (or, for
+another tenant, to an application): a federated identity credential for each,
+with exactly the issuer, subject and audience of the workload's federated token.
+Nothing changes until you run them.
 
-Several deployments may be given. Without any, inside a workload, it is that
-workload itself: issuer and subject are read from its projected token.
+You can name several deployments. If you name none, inside a workload, it links
+that workload: issuer and subject are read from its federated token.
 """
 
 _EXAMPLES = """\
@@ -50,7 +61,11 @@ az identity federated-credential list --identity-name airflow \\
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the link, or what it lacks; where it is more than an identity can hold, print the ways out instead."""
-    output_format = _format_of(arguments)
+    output_format = output_format_of(arguments, default="az")
+    # Problems are printed as JSON then, too.
+    arguments.json = output_format == "json"
+    if output_format == "bicep" and arguments.application:
+        raise UsageError(f"--format bicep is for managed identities: {NO_BICEP}. Use --format terraform or az.")
     holder = _holder(arguments)
     problems = [*_problems_of_options(arguments)]
     deployments = [*_deployments(arguments)]
@@ -103,18 +118,8 @@ def _bind(arguments: argparse.Namespace, holder: Holder, deployments: list[Workl
     return OK
 
 
-def _format_of(arguments: argparse.Namespace) -> str:
-    if arguments.json and arguments.format not in (None, "json"):
-        raise UsageError(f"--json and --format {arguments.format} exclude each other: give one of them.")
-    if arguments.format == "bicep" and arguments.application:
-        raise UsageError(f"--format bicep is for managed identities: {NO_BICEP}. Use --format terraform or az.")
-    # Problems are printed as JSON then, too.
-    arguments.json = arguments.json or arguments.format == "json"
-    return "json" if arguments.json else str(arguments.format or "az")
-
-
 def _holder(arguments: argparse.Namespace) -> Holder:
-    """Return what is to hold the credentials."""
+    """Return who holds the credentials."""
     named = {
         "--identity-name": arguments.identity_name,
         "--resource-group": arguments.resource_group,
@@ -122,7 +127,7 @@ def _holder(arguments: argparse.Namespace) -> Holder:
     }
     if arguments.application:
         if given := [option for option, value in named.items() if value]:
-            raise UsageError(f"--application and {given[0]} exclude each other: give one of them.")
+            raise UsageError(f"--application and {given[0]} are mutually exclusive: give one of them.")
         return Application(arguments.application, arguments.tenant)
     if arguments.tenant:
         raise UsageError("--tenant is the other tenant of an application: add --application ID.")
@@ -223,7 +228,7 @@ def _deployment(flag: str, metavar: str, text: str) -> Argument:
 
 COMMAND = Command(
     name="link",
-    help="print what links workloads to a managed identity",
+    help="print the commands that link workloads to a managed identity",
     description=_DESCRIPTION,
     usage="--identity-name NAME --resource-group GROUP\n           [DEPLOYMENT ...] [OPTION ...]",
     examples=_EXAMPLES,
@@ -231,7 +236,7 @@ COMMAND = Command(
     arguments=(
         Argument("--identity-name", metavar="NAME", help="the name of the managed identity"),
         Argument("--resource-group", metavar="GROUP", help="the resource group of the identity"),
-        Argument("--subscription", metavar="ID", help="its subscription, unless the Azure CLI is set to it"),
+        Argument("--subscription", metavar="ID", help="its subscription, if the Azure CLI is set to another"),
         Argument("--application", metavar="ID", help="an application instead, by its client id: for another tenant"),
         Argument("--tenant", metavar="TENANT", help="with --application, the other tenant that it signs in to"),
         _deployment(_ASTRO, "NAMESPACE", "an Astro deployment, by its namespace; may be repeated"),
@@ -249,8 +254,8 @@ COMMAND = Command(
             action="append",
             default=[],
             metavar="FILE",
-            help="your values of the chart (- for standard input), from which the names of its service accounts "
-            "follow; one for all releases, or one for each in order",
+            help="your values for the chart (- for standard input), which decide the names of its service accounts; "
+            "one file for all releases, or one for each, in order",
         ),
         _deployment(
             _SERVICE_ACCOUNT,
@@ -265,25 +270,25 @@ COMMAND = Command(
             action="append",
             default=[],
             metavar="NAME",
-            help="the namespace of releases and service accounts; one for all, or one for each release in order",
+            help="the namespace of releases and service accounts; one for all, or one for each release, in order",
         ),
         Argument(
             "--issuer",
             action="append",
             default=[],
             metavar="URL",
-            help="the cluster's OIDC issuer; one for all, or one for each deployment in order; inside a workload, "
-            "that of its own token unless given",
+            help="the cluster's OIDC issuer; one for all, or one for each deployment, in order (default: inside a "
+            "workload, that of its own token)",
         ),
         Argument(
             "--cloud",
             type=cloud,
             metavar="NAME",
             default=PUBLIC,
-            help=f"decides the audience: {names_of_clouds()} ({PUBLIC.name} unless given)",
+            help=f"decides the audience: {names_of_clouds()} (default: {PUBLIC.name})",
         ),
         Argument("--audience", help="the audience of the projected tokens, if it is not the cloud's"),
-        Argument("--format", choices=FORMATS, help="what to print (az unless given)"),
+        Argument("--format", choices=FORMATS, help="what to print (default: az)"),
         Argument(
             "--check",
             metavar="FILE",

@@ -40,7 +40,7 @@ _AKS_SUFFIX = ".oic.prod-aks.azure.com"
 # short forms of a service's name in Kubernetes.
 _PRIVATE_SUFFIXES = (".default", ".svc", ".local", ".localhost", ".internal", ".localdomain", ".home.arpa")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
-_HOW = "Entra fetches the keys of an issuer over the internet"
+_HOW = "Entra fetches an issuer's keys over the internet"
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class FederatedIdentityCredential:
         return {"name": self.name, "issuer": self.issuer, "subject": self.subject, "audiences": [self.audience]}
 
     def problems(self) -> Iterator[Problem]:
-        """Say what is wrong with what it is to match."""
+        """Say what is wrong with its issuer, subject and audience."""
         if problem := _problem_of_issuer_value(self.issuer):
             yield (
                 "issuer",
-                f"The issuer is {quoted(self.issuer)}: {problem}. Give the cluster's public OIDC issuer, to the last "
-                "character as its tokens have it in iss (on AKS: `az aks show --query oidcIssuerProfile.issuerUrl`)",
+                f"The issuer is {quoted(self.issuer)}: {problem}. Give the cluster's public OIDC issuer, exactly "
+                "as its tokens have it in iss (on AKS: `az aks show --query oidcIssuerProfile.issuerUrl`)",
             )
         if not _is_plain(self.subject):
             example = f"{SERVICE_ACCOUNT_PREFIX}airflow:airflow-worker"
@@ -101,7 +101,7 @@ class IdentityResource:
         return {"name": self.name, "resourceGroup": self.resource_group, "subscriptionId": self.subscription_id}
 
     def problems(self) -> Iterator[Problem]:
-        """Say what is wrong with the names by which the identity is to be found."""
+        """Say what is wrong with the names that the identity is looked up by."""
         if not _IDENTITY_NAME.fullmatch(self.name):
             yield (
                 "identity_name",
@@ -217,17 +217,17 @@ def problem_of_issuer(issuer: str) -> str | None:
     if parts is None or not parts.hostname:
         return "it is not an https URL"
     if parts.query or parts.fragment:
-        return "it is not an issuer: an issuer has no query and no fragment"
+        return "it is not an issuer: an issuer has no query or fragment"
     return _problem_of_host(parts.hostname.rstrip("."))
 
 
 def _problem_of_host(host: str) -> str | None:
     if _is_address(host):
-        return f"its host is an IP address: {_HOW}, by a name that has a certificate"
+        return f"its host is an IP address: {_HOW}, from a host name with a certificate"
     if host == "localhost" or host.endswith(_PRIVATE_SUFFIXES):
-        return f"its host is known only inside of a cluster or a network: {_HOW}"
+        return f"its host is known only inside a cluster or a private network: {_HOW}"
     if "." not in host:
-        return f"its host is a single label, which is not a name on the internet: {_HOW}"
+        return f"its host is a single label, not a public DNS name: {_HOW}"
     return None if all(map(_LABEL.fullmatch, host.split("."))) else "its host is not a valid DNS name"
 
 
@@ -245,6 +245,6 @@ def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        # A name of the internet does not end in a number: RFC 3696, section 2.
+        # A public DNS name does not end in a number: RFC 3696, section 2.
         return bool(re.fullmatch(r"(0x[0-9a-f]+|[0-9]+)", host.rsplit(".", 1)[-1], re.IGNORECASE))
     return True

@@ -188,7 +188,7 @@ fi"""
 
 _ACTIVE = "subscription $(az account show --query name --output tsv | tr -d '\\r')"
 _SWITCH = "If it is in another, switch to that first: az account set --subscription NAME"
-_CORRECT = "If it is in another, run this with that one for --subscription."
+_CORRECT = "If it is in another, run this with that one as --subscription."
 
 
 def link_command(
@@ -267,8 +267,8 @@ class Cluster:
 # https://learn.microsoft.com/azure/aks/identity-bindings-concepts, https://learn.microsoft.com/azure/aks/identity-bindings
 # and https://learn.microsoft.com/cli/azure/aks/identity-binding
 _BINDING = """\
-# Binds the {title} to an AKS cluster, and lets {count} service accounts use it. Once for each cluster: AKS
-# keeps the one federated identity credential on the identity. kubectl has to be set to the cluster.
+# Binds the {title} to an AKS cluster, and lets the service accounts below use it. Run it once for
+# each cluster, with kubectl set to it. AKS keeps one federated identity credential on the identity for all of them.
 (
 set -e
 ID=$({show_id} | tr -d '\\r')
@@ -306,10 +306,9 @@ def binding_script(identity: IdentityResource, deployments: Sequence[Workloads],
     """Return commands that make an AKS identity binding: one credential for any number of service accounts."""
     bind = ["az", "aks", "identity-binding", "create", "--name", identity.name.lower()]
     bind += ["--cluster-name", cluster.name, "--resource-group", cluster.resource_group]
-    accounts = list(dict.fromkeys(account for deployment in deployments for account in deployment.service_accounts()))
+    accounts = dict.fromkeys(account for deployment in deployments for account in deployment.service_accounts())
     return _BINDING.format(
         title=identity.title,
-        count=len(accounts),
         show_id=shlex.join(_show(identity, "--query", "id", "--output", "tsv")),
         show_client_id=shlex.join(_show(identity, "--query", "clientId", "--output", "tsv")),
         create=wrapped(bind).rstrip("\n"),

@@ -47,11 +47,11 @@ def propose(
 ) -> "Proposal":
     """Return the federated identity credentials that link deployments to an identity.
 
-    :param deployments: from the functions of ``workloads``; without any, the workload that this runs in.
-    :param issuers: one for all deployments, or one for each; without any, that of this workload's federated token.
+    :param deployments: from the functions of ``workloads``; if empty, the workload that this runs in.
+    :param issuers: one for all deployments, or one for each; if empty, that of this workload's federated token.
     :param audience: that of the projected tokens, if it is not the cloud's.
-    :param problems: what is known to be wrong already, to be raised with the rest.
-    :raises FederationError: says everything that is wrong, ``by_field`` for a form.
+    :param problems: what is already known to be wrong, to be raised with the rest.
+    :raises FederationError: if anything is wrong; ``by_field`` has all of it.
     """
     found = [*holder.problems(), *problems]
     complete = complete_deployments(deployments, issuers, wording=wording, problems=found)
@@ -78,18 +78,8 @@ def complete_deployments(
     if not deployments:
         return _this_workload(issuers, wording, problems)
     problems += [problem for deployment in deployments for problem in deployment.problems]
-    if not issuers:
-        try:
-            issuers = [own_token().issuer]
-        except FederatedTokenError:
-            problem = (
-                f"The issuer is missing: add {wording.issuer}, the cluster's OIDC issuer (on AKS: `az aks show --query "
-                "oidcIssuerProfile.issuerUrl`), or run this inside a workload, whose federated token names it"
-            )
-            problems.append(("issuer", problem))
-            return []
-    # Deployments that could not be understood are not in the count; one problem after the other, then.
-    if len(issuers) not in (1, len(deployments)) and not problems:
+    issuers = issuers or _own_issuer(wording, problems)
+    if len(issuers) not in (0, 1, len(deployments)):
         problem = (
             f"{len(issuers)} issuers are given for {len(deployments)} deployments: give one for all, or one for each "
             "in the same order"
@@ -106,17 +96,30 @@ def complete_deployments(
     return unique
 
 
+def _own_issuer(wording: Wording, problems: list[Problem]) -> list[str]:
+    try:
+        return [own_token().issuer]
+    except FederatedTokenError:
+        problem = (
+            f"The issuer is missing: add {wording.issuer}, the cluster's OIDC issuer (on AKS: `az aks show --query "
+            "oidcIssuerProfile.issuerUrl`), or run this inside a workload, whose federated token names it"
+        )
+        problems.append(("issuer", problem))
+        return []
+
+
 def own_token() -> FederatedToken:
     """Return the federated token of the workload that this runs in.
 
     :raises FederatedTokenError: if there is none.
+    :raises DeploymentError: if the environment does not say where it is.
     """
     deployment = Deployment.of(os.environ)
     return read_federated_token(deployment.token_file, named_by=deployment.token_file_named_by)
 
 
 def notes_of(deployments: Sequence[Workloads]) -> Iterator[str]:
-    """Return how the service accounts of deployments were found."""
+    """Say how the service accounts of deployments were found."""
     for deployment in deployments:
         if deployment.notes:
             yield f"{deployment.title}:"
@@ -127,8 +130,8 @@ def _notes_of_issuers(issuers: Sequence[str]) -> Iterator[str]:
     for issuer in dict.fromkeys(issuers):
         if issuer_of(issuer) != issuer:
             yield (
-                f"The issuer is {quoted(issuer_of(issuer))}: the path of its OpenID configuration was cut off. That "
-                'document has the issuer as "issuer"; compare them to the last character.'
+                f"The issuer is {quoted(issuer_of(issuer))}: the path of its OpenID configuration was removed. Check "
+                'that "issuer" in that document is exactly the same.'
             )
 
 
@@ -137,8 +140,8 @@ def _this_workload(issuers: Sequence[str], wording: Wording, problems: list[Prob
         token = own_token()
     except FederatedTokenError as error:
         problem = (
-            f"No deployment is given: add {wording.deployment}, and {wording.issuer}. And this does not run inside a "
-            f"workload: {error}"
+            f"No deployment is given: add {wording.deployment}, and {wording.issuer}. This does not run inside a "
+            f"workload either: {error}"
         )
         problems.append(("deployment", problem))
         return []
@@ -232,17 +235,17 @@ class Proposal:
         raise FederationError([("format", f"{NO_BICEP}: use Terraform or the Azure CLI")])
 
     def outlook(self, output_format: str = "az") -> Iterator[str]:
-        """Return what is to be known besides, a line each."""
+        """Say what to know and do next, a line each."""
         yield self._summary()
         if self.comparison is None:
             yield (
-                "Entra accepts new credentials after a few minutes. If Azure says that issuer and subject exist "
-                f"already, {self.wording.check} says under which name."
+                "New credentials take a few minutes to work. If Azure says that issuer and subject already exist, "
+                f"{self.wording.check} shows under which name."
             )
         if isinstance(self.holder, Application):
             if self.comparison is None and output_format == "az":
                 yield (
-                    "A credential that has one of these names already is left as it is; "
+                    "A credential that already has one of these names is left as it is; "
                     f"{self.wording.check} compares it."
                 )
             yield "Once, as an administrator of the other tenant:"
@@ -252,7 +255,7 @@ class Proposal:
 
     def _summary(self) -> str:
         if self.comparison is None:
-            counted = f"Others that it may hold are not counted; {self.wording.check} counts them."
+            counted = f"Other credentials of the identity are not counted; {self.wording.check} counts them."
             return f"{self.quota.summary()} {counted}"
         if self.comparison.is_clean:
             return f"Nothing is missing, wrong or extra. {self.quota.summary()}"
@@ -308,7 +311,8 @@ class Proposal:
         )
         yield ""
         if enough := found.get("delete"):
-            fit, them = ("1 extra one is", "it") if len(enough) == 1 else (f"{len(enough)} extra ones are", "them")
+            is_one = len(enough) == 1
+            fit, them = ("1 extra credential is", "it") if is_one else (f"{len(enough)} extra credentials are", "them")
             yield f"They fit once {fit} deleted, if no other workload uses {them}:"
             yield from ("", *(shlex.join(az.delete(self.holder, name)) for name in enough), "")
         if self.comparison:
@@ -318,9 +322,9 @@ class Proposal:
             ("application", "applications") if isinstance(self.holder, Application) else ("identity", "identities")
         )
         if len(shares) == 1:
-            yield f"Or give them an {one} of their own, with a connection and role assignments:"
+            yield f"Or give them an {one} of their own, with its own connection and role assignments:"
         else:
-            yield f"Split them over {len(shares)} {many}, with a connection and role assignments each:"
+            yield f"Split them over {len(shares)} {many}, each with its own connection and role assignments:"
         yield ""
         for share in shares:
             yield from (f"# {', '.join(share['deployments'])}", *share["commands"], "")

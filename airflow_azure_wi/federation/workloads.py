@@ -251,7 +251,7 @@ class Release:
         account = _section(workers, "kubernetes", "serviceAccount")
         if self._is_assumed:
             yield (
-                "Assumed: Airflow 3 and the chart's defaults. If the release has values of its own, give them with "
+                "Assumed: Airflow 3 and the chart's defaults. If the release sets its own values, give them with "
                 f"{self._wording.chart_values} (`helm get values RELEASE --all`)."
             )
         if not ("Celery" in self._executor or "KubernetesExecutor" in self._executor):
@@ -261,21 +261,21 @@ class Release:
             and account.get("create") is None
             and not workers.get("useWorkerDedicatedServiceAccounts")
         ):
-            yield "workers.kubernetes.serviceAccount.name is not used: the chart reads it only beside create."
+            yield "workers.kubernetes.serviceAccount.name is not used: the chart reads it only together with create."
         if _section(workers, "celery").get("sets"):
             yield (
-                "workers.celery.sets is not read: name the service accounts of the sets with "
+                "workers.celery.sets is not read: add the service accounts of the sets with "
                 f"{self._wording.service_account}."
             )
         if self._values.get("podTemplate"):
             yield (
-                "podTemplate is not read: if it has a serviceAccountName of its own, link that with "
+                "podTemplate is not read: if it sets a serviceAccountName, add that with "
                 f"{self._wording.service_account}."
             )
         if self._values and not _DECIDING_KEYS & set(self._values):
             yield (
-                "The values hold no key that decides names of service accounts. If the chart is a dependency of yours, "
-                "give what is under its name."
+                "No key in the values decides the name of a service account. If the chart is a dependency of your own "
+                "chart, give only the values under its name."
             )
 
     def _component(self, key: str, component: str, *, is_default: bool = True) -> Iterator[Account]:
@@ -308,7 +308,7 @@ class Release:
             return Account(str(name), component, f"{key}.serviceAccount.name")
         if account.get("create", True):
             return Account(f"{self.full_name}-{suffix}", component, self._rule)
-        return Account(_DEFAULT_ACCOUNT, component, f"{key}.serviceAccount.create is off, and there is no name")
+        return Account(_DEFAULT_ACCOUNT, component, f"{key}.serviceAccount.create is false, and no name is set")
 
 
 def _full_name(release: str, values: Mapping[str, Any]) -> tuple[str, str]:
@@ -325,14 +325,14 @@ def _full_name(release: str, values: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _warning_about_default(account: str, component: str) -> Iterator[str]:
-    """Warn of a service account that a namespace's pods have where they name none.
+    """Warn about the service account of pods that name none.
 
     :param component: what should have a separate one.
     """
     if account == _DEFAULT_ACCOUNT:
         yield (
-            f"Warning: {quoted(account)} is the service account of every pod in the namespace that names no other, and "
-            f"all of them can sign in then. Use a separate service account for {component} (with the chart: "
+            f"Warning: {quoted(account)} is the service account of every pod in the namespace that names no other, so "
+            f"all of them could sign in. Use a separate service account for {component} (with the chart: "
             "serviceAccount.create or serviceAccount.name)."
         )
 

@@ -76,7 +76,7 @@ def test_what_was_linked_under_another_name_stops_it_and_check_says_which(run: R
     done = sh(outcome.out, az)
     assert done.returncode != 0
     assert not done.stdout
-    assert "--check says under which name" in outcome.err
+    assert "--check shows under which name" in outcome.err
     (file := tmp_path / "list.json").write_text(json.dumps(az.credentials))
     assert sh(run(*arguments, "--check", str(file)).out, az).returncode == 0
     assert len(az.credentials) == 5
@@ -200,7 +200,7 @@ def test_the_path_of_the_openid_configuration_is_cut_off(run: Run) -> None:
     configuration = "https://oidc.example.com/x/.well-known/openid-configuration"
     outcome = run("link", *WHERE, "--issuer", configuration, "--service-account", "ns:one")
     assert "--issuer https://oidc.example.com/x " in outcome.out
-    assert "The issuer is 'https://oidc.example.com/x': the path of its OpenID configuration was cut off" in outcome.err
+    assert "The issuer is 'https://oidc.example.com/x': the path of its OpenID configuration was removed" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -332,8 +332,8 @@ def test_a_cloud_that_is_none(run: Run) -> None:
         ),
         (("--helm", "a", "--namespace", "x", "--namespace", "y", "--issuer", ISSUER), "2 times for 1 releases"),
         (("--namespace", "x", "--issuer", ISSUER), "--namespace is given alone"),
-        (("--astro", "a", "--issuer", ISSUER, "--json", "--format", "az"), "exclude each other"),
-        (("--astro", "a", "--issuer", ISSUER, "--application", CLIENT_ID), "exclude each other"),
+        (("--astro", "a", "--issuer", ISSUER, "--json", "--format", "az"), "mutually exclusive"),
+        (("--astro", "a", "--issuer", ISSUER, "--application", CLIENT_ID), "mutually exclusive"),
         (("--astro", "a", "--issuer", ISSUER, "--tenant", "contoso.com"), "add --application ID"),
         (("--service-account", "n:a", "--issuer", ISSUER, "--also", "dag-processor"), "add --astro NAMESPACE"),
         (("--astro", "a", "--issuer", ISSUER, "--chart-values", "x.yaml"), "add --helm RELEASE"),

@@ -26,7 +26,7 @@ def test_the_commands_link_it_and_name_the_connection(run: Run, az: FakeAz) -> N
     outcome = run(*LINK, "--service-account", "ns:two", "--tenant", "contoso.onmicrosoft.com")
     first = sh(outcome.out, az)
     assert first.returncode == 0, first.stderr
-    assert "A credential that has one of these names already is left as it is; --check compares it." in outcome.err
+    assert "A credential that already has one of these names is left as it is; --check compares it." in outcome.err
     assert [(each["subject"], each["audiences"]) for each in az.credentials] == [
         ("system:serviceaccount:ns:one", [AUDIENCE]),
         ("system:serviceaccount:ns:two", [AUDIENCE]),

@@ -160,8 +160,8 @@ def test_too_many_still_says_what_differs_and_what_to_delete(run: Run, az: FakeA
     (file := tmp_path / "list.json").write_text(json.dumps(az.credentials))
     outcome = run("link", *WHERE, *ACCOUNTS, "--check", str(file))
     assert (outcome.code, outcome.out) == (3, "")
-    assert "They fit once 1 extra one is deleted, if no other workload uses it:" in outcome.err
-    assert "Or give them an identity of their own, with a connection and role assignments:" in outcome.err
+    assert "They fit once 1 extra credential is deleted, if no other workload uses it:" in outcome.err
+    assert "Or give them an identity of their own, with its own connection and role assignments:" in outcome.err
     assert "\naz identity federated-credential delete --yes --name other-0 " in outcome.err
     assert f"# missing: {subject('two')}" in outcome.err
     assert "# extra, unless others use it: other-18" in outcome.err

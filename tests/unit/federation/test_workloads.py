@@ -157,7 +157,7 @@ def test_each_account_says_why_it_was_taken() -> None:
     because = {account.component: account.because for account in Release("r", values).accounts()}
     assert because["Celery workers"] == "workers.celery.serviceAccount.name"
     assert because["tasks in pods"] == "the release's name and the chart's name"
-    assert because["scheduler"] == "scheduler.serviceAccount.create is off, and there is no name"
+    assert because["scheduler"] == "scheduler.serviceAccount.create is false, and no name is set"
 
 
 def test_the_account_that_every_pod_has_is_taken_with_a_warning() -> None:
@@ -173,7 +173,7 @@ def test_the_account_that_every_pod_has_is_taken_with_a_warning() -> None:
         ({"executor": "LocalExecutor"}, "tasks run in the scheduler"),
         ({"workers": {"celery": {"sets": [{"name": "big"}]}}}, "workers.celery.sets is not read"),
         ({"podTemplate": "kind: Pod"}, "podTemplate is not read"),
-        ({"airflow": {"executor": "LocalExecutor"}}, "give what is under its name"),
+        ({"airflow": {"executor": "LocalExecutor"}}, "give only the values under its name"),
         ({"executor": "KubernetesExecutor", "workers": {"kubernetes": named("x")}}, "name is not used"),
     ],
 )
