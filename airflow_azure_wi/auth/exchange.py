@@ -95,7 +95,7 @@ class TokenExchange:
             if known is not None and not is_renewal_due(known, time.time()):
                 return known
             if turn.failure is not None:
-                raise self.failure_of_another(turn.failure, request)
+                raise self._failure_of_another(turn.failure, request)
             try:
                 token = self._exchange(request, deadline)
             except (TokenExchangeError, FederatedTokenError) as error:
@@ -136,7 +136,7 @@ class TokenExchange:
     def _exchange(self, request: TokenRequest, deadline: float) -> AccessTokenInfo:
         """Exchange, more than once where that may help, reading the federated token again each time."""
         if self._deployment.identity_binding and not self._is_binding_checked:
-            check_identity_binding(os.environ)
+            _check_identity_binding(os.environ)
             self._is_binding_checked = True
         pause = self._limits.first_pause_seconds
         codes: list[str | None] = []
@@ -236,7 +236,7 @@ class TokenExchange:
             credential, client_id=identity.client_id, subscription_id=identity.subscription_id, may_exist=True
         )
 
-    def failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:
+    def _failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:
         """Return the failure of the process that this one waited for, as its own."""
         fields = _shared_fields(text)
         if "token_file" in fields:
@@ -258,7 +258,7 @@ def describe_users(users: Collection[str], identity: WorkloadIdentity) -> str:
     return f"{names_of(users) or 'a workload identity'} (client id {identity.client_id}, tenant {identity.tenant_id})"
 
 
-def check_identity_binding(environment: Mapping[str, str]) -> None:
+def _check_identity_binding(environment: Mapping[str, str]) -> None:
     """Check whether AKS identity bindings can be used here, in what azure-identity would not say, or less clearly.
 
     azure-identity does the rest: https://learn.microsoft.com/azure/aks/identity-bindings.
