@@ -80,6 +80,11 @@ def options() -> Mapping[str, str]:
     return {name: str(conf.get(CONFIG_SECTION, name, fallback="") or "") for name in OPTIONS}
 
 
+def executor() -> str:
+    """Return what runs tasks, such as ``LocalExecutor``."""
+    return str(_module("airflow.sdk.configuration", "airflow.configuration").conf.get("core", "executor"))
+
+
 def switch(name: str) -> bool:
     """Return an option of type boolean, also while Airflow is being imported.
 
@@ -275,6 +280,47 @@ def problem_of_database() -> str | None:
     except (SQLAlchemyError, ImportError, RuntimeError) as error:  # RuntimeError: Airflow keeps tasks away from it
         return f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"
     return None
+
+
+# --- Pages of plugins.
+
+
+def plugin_class() -> Any:
+    """Return AirflowPlugin as the plugin manager that loads plugins here has it.
+
+    The process of a task of Airflow 3.3 and later has one of its own; importing the other one takes long there.
+    """
+    for name in ("airflow.plugins_manager", "airflow.sdk.plugins_manager"):
+        if module := sys.modules.get(name):
+            return module.AirflowPlugin
+    return import_module("airflow.plugins_manager").AirflowPlugin
+
+
+def shows_external_views(plugin: Any) -> bool:
+    """Return whether Airflow shows pages of plugins within its own, as 3.1 and later do."""
+    return hasattr(plugin, "external_views")
+
+
+def connections_of_types(*conn_types: str) -> list[Any]:
+    """Return the connections of some types in Airflow's database, by id; for processes that may read it."""
+    from airflow.models.connection import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        found = select(Connection).where(Connection.conn_type.in_(conn_types)).order_by(Connection.conn_id)
+        return list(session.scalars(found))
+
+
+def connection_details(conn_id: str | None) -> Any:
+    """Return what an auth manager is told about a connection when it is asked who may do what with it."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
+    from airflow.models.connection import Connection
+
+    # Teams came with 3.2.
+    if conn_id is None or not hasattr(Connection, "get_team_name"):
+        return ConnectionDetails(conn_id=conn_id)
+    return ConnectionDetails(conn_id=conn_id, team_name=Connection.get_team_name(conn_id))
 
 
 # --- The connection form of Airflow 2.11 to 3.1; later versions read the provider info.

@@ -7,6 +7,9 @@ from airflow_azure_wi.airflow_compat import BaseOperator, BaseTrigger, TriggerEv
 from airflow_azure_wi.errors import WorkloadIdentityError
 from airflow_azure_wi.hooks.azure_workload_identity import AzureWorkloadIdentityHook
 
+# The XCom that holds the report of a task, as data.
+REPORT = "report"
+
 
 class PreflightError(WorkloadIdentityError):
     """A check of the doctor failed; the task's log holds the report."""
@@ -47,15 +50,16 @@ class AzureWorkloadIdentityPreflightOperator(BaseOperator):
             )
         hook = AzureWorkloadIdentityHook(self.conn_id)
         report = hook.examine(scopes=self.scopes, subscription_id=self.subscription_id or None)
-        self._conclude(report.is_ok, report.as_text(), report.short())
+        self._conclude(context, report.as_json(), report.as_text(), report.short())
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> None:
         """Write what the triggerer found."""
-        self._conclude(event["ok"], event["text"], event["short"])
+        self._conclude(context, event["report"], event["text"], event["short"])
 
-    def _conclude(self, is_ok: bool, report: str, short: str) -> None:
-        self.log.info("\n%s", report)
-        if not is_ok:
+    def _conclude(self, context: Any, report: Mapping[str, Any], text: str, short: str) -> None:
+        context["ti"].xcom_push(key=REPORT, value=report)
+        self.log.info("\n%s", text)
+        if not report["ok"]:
             raise PreflightError(short)
 
 
@@ -86,5 +90,5 @@ class AzureWorkloadIdentityPreflightTrigger(BaseTrigger):
         """Examine once; the event holds the report, and no token."""
         hook = AzureWorkloadIdentityHook(self.conn_id)
         report = await hook.aexamine(scopes=self.scopes, subscription_id=self.subscription_id)
-        found = {"ok": report.is_ok, "short": report.short(), "text": report.as_text()}
+        found = {"report": report.as_json(), "short": report.short(), "text": report.as_text()}
         yield TriggerEvent(found)  # type: ignore[no-untyped-call]

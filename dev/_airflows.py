@@ -84,7 +84,7 @@ TARGETS = (
     Target("2.11.2", newest_python=(3, 12), in_browser=True),
     Target("3.0.6", newest_python=(3, 12), held=HELD_3_0),
     Target("3.0.6", newest_python=(3, 12), held=HELD_3_0, fab=True),
-    Target("3.1.8", newest_python=(3, 13)),
+    Target("3.1.8", newest_python=(3, 13), in_browser=True),
     Target("3.1.8", newest_python=(3, 13), fab=True),
     Target("3.2.2", newest_python=(3, 13), held=HELD_3_2, in_browser=True),
     MAIN,

@@ -27,7 +27,7 @@ with DAG(
     # Keeps the rendered scopes a list.
     render_template_as_native_obj=True,
     doc_md=__doc__,
-):
+) as dag:
     for task_id, deferrable in {"on_worker": False, "in_triggerer": True}.items():
         AzureWorkloadIdentityPreflightOperator(
             task_id=task_id,

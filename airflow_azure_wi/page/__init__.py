@@ -1,0 +1,1 @@
+"""The page *Admin > Azure Workload Identity* in Airflow 3.1 and later: link, connect, check."""
