@@ -55,7 +55,7 @@ def arguments_for(
         be used at the endpoint.
     """
     _check_kind(client_class, is_async)
-    parameters = _parameters_of(client_class)
+    parameters = inspect.signature(client_class).parameters
     _check_takes_credential(client_class, parameters)
     arguments = {"credential": credential, **_where_it_is_managed(client_class, parameters, given, cloud), **given}
     if endpoint is not None:
@@ -124,10 +124,6 @@ def _at_endpoint(
             f"{source} names an endpoint, and {name}={quoted(given[name])} another one. Leave one of them out."
         )
     return {name: value}
-
-
-def _parameters_of(client_class: type[Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(client_class).parameters
 
 
 def _check_kind(client_class: type[Any], is_async: bool) -> None:

@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import excerpt
 from airflow_azure_wi.tokens import ROTATION_ADVICE
 
@@ -401,8 +402,8 @@ class Failure:
             wait = f", and asks to wait {excerpt(self.retry_after)} s" if self.retry_after else ""
             return Explanation(
                 f"Microsoft Entra ID throttled the request (HTTP 429){wait}.",
-                "let the task be retried later. [azure_workload_identity] token_cache = disk lets the tasks of a "
-                "machine share one exchange.",
+                f"let the task be retried later. {option_name('token_cache')} = disk lets the tasks of a machine share "
+                "one exchange.",
             )
         if self.status is not None and (self.status in _TRANSIENT_STATUSES or self.status >= 500):
             return Explanation(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -105,27 +106,23 @@ class TokenExchangeError(WorkloadIdentityError):
         self.code = code
         self.claims = claims
         self.answer = answer
-        lines = [f"{connection}: no access token for scope {scope}.", _sentence(cause), f"Next step: {next_step}"]
+        lines = [
+            f"{connection}: no access token for scope {scope}.",
+            cause[:1].upper() + cause[1:],
+            f"Next step: {next_step}",
+        ]
         lines += [command] if command else []
         lines += [f"Federated token: {claims}."] if claims else []
         lines += [f"Answer: {answer}"] if answer else []
         super().__init__("\n".join(lines))
 
-    def fields(self) -> dict[str, str | None]:
+    def fields(self) -> dict[str, Any]:
         """Return the arguments that make an equal one."""
         names = ("connection", "scope", "cause", "next_step", "command", "code", "claims", "answer")
         return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _token_exchange_error, (self.fields(),)
-
-
-def _token_exchange_error(fields: dict[str, Any]) -> TokenExchangeError:
-    return TokenExchangeError(**fields)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+        return partial(type(self), **self.fields()), ()
 
 
 class TenantError(WorkloadIdentityError):

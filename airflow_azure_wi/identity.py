@@ -152,8 +152,7 @@ def _guid_or_domain(text: str) -> str | None:
 
 
 def _cloud(text: str) -> str | None:
-    cloud = cloud_named(text)
-    return cloud.name if cloud else None
+    return cloud.name if (cloud := cloud_named(text)) else None
 
 
 _NORMALIZERS = {GUID: _guid, GUID_OR_DOMAIN: _guid_or_domain}
@@ -164,11 +163,7 @@ _SUCH_AS = {
 
 
 class _Reader:
-    """Reads fields one after the other and collects what is wrong with all of them.
-
-    :param values: path, name and value of what there is.
-    :param environment: None where no environment is read.
-    """
+    """Reads fields one after the other and collects what is wrong with all of them."""
 
     def __init__(
         self, values: Sequence[tuple[str, str, Any]], problems: list[str], environment: Mapping[str, str] | None

@@ -64,12 +64,7 @@ class AzureWorkloadIdentityPreflightOperator(BaseOperator):
 
 
 class AzureWorkloadIdentityPreflightTrigger(BaseTrigger):
-    """Makes the doctor's checks in the triggerer, and fires with what they found.
-
-    :param conn_id: the connection to sign in with.
-    :param scopes: scopes to get a token for, besides that of Azure Resource Manager.
-    :param subscription_id: a subscription that must be visible to the identity.
-    """
+    """Makes the doctor's checks in the triggerer, and fires with what they found; arguments as of the operator."""
 
     def __init__(self, conn_id: str, scopes: Sequence[str] = (), subscription_id: str | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -79,11 +74,7 @@ class AzureWorkloadIdentityPreflightTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer builds the trigger from."""
-        arguments = {
-            "conn_id": self.conn_id,
-            "scopes": list(self.scopes),
-            "subscription_id": self.subscription_id,
-        }
+        arguments = {"conn_id": self.conn_id, "scopes": list(self.scopes), "subscription_id": self.subscription_id}
         return f"{type(self).__module__}.{type(self).__name__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -34,11 +34,16 @@ def variables_for(identity: WorkloadIdentity, deployment: Deployment) -> dict[st
     if developers := deployment.development_credential_in_use():
         return shared | {"AZURE_TOKEN_CREDENTIALS": DEVELOPMENT_CREDENTIALS[developers]}
     token_file = str(deployment.token_file)
-    return (
-        shared
-        | {"AZURE_CLIENT_ID": identity.client_id, "AZURE_FEDERATED_TOKEN_FILE": token_file}
-        | {"AZCOPY_AUTO_LOGIN_TYPE": "WORKLOAD"}
-        | _of_terraform(identity, token_file, identity.cloud)
+    return shared | _set(
+        AZURE_CLIENT_ID=identity.client_id,
+        AZURE_FEDERATED_TOKEN_FILE=token_file,
+        AZCOPY_AUTO_LOGIN_TYPE="WORKLOAD",
+        ARM_USE_OIDC="true",
+        ARM_CLIENT_ID=identity.client_id,
+        ARM_TENANT_ID=identity.tenant_id,
+        ARM_OIDC_TOKEN_FILE_PATH=token_file,
+        ARM_SUBSCRIPTION_ID=identity.subscription_id,
+        ARM_ENVIRONMENT=_TERRAFORM_CLOUDS.get(identity.cloud.name),
     )
 
 
@@ -63,17 +68,6 @@ def storage_options(account: str, *, cloud: Cloud, credential: Any) -> dict[str,
         )
     endpoint = Endpoint.of(account)
     return {"account_name": endpoint.account, "account_host": endpoint.location, "credential": credential}
-
-
-def _of_terraform(identity: WorkloadIdentity, token_file: str, cloud: Cloud) -> dict[str, str]:
-    return _set(
-        ARM_USE_OIDC="true",
-        ARM_CLIENT_ID=identity.client_id,
-        ARM_TENANT_ID=identity.tenant_id,
-        ARM_OIDC_TOKEN_FILE_PATH=token_file,
-        ARM_SUBSCRIPTION_ID=identity.subscription_id,
-        ARM_ENVIRONMENT=_TERRAFORM_CLOUDS.get(cloud.name),
-    )
 
 
 def _set(**variables: str | None) -> dict[str, str]:
