@@ -20,7 +20,7 @@ from airflow_azure_wi.cli.command import (
 )
 from airflow_azure_wi.clouds import PUBLIC, names_of_clouds
 from airflow_azure_wi.errors import FederationError, Problem
-from airflow_azure_wi.federation import SERVICE_ACCOUNT_PREFIX, Application, Holder, IdentityResource, az, workloads
+from airflow_azure_wi.federation import Application, Holder, IdentityResource, az, workloads
 from airflow_azure_wi.federation.comparison import parse_list
 from airflow_azure_wi.federation.proposal import FORMATS, NO_BICEP, complete_deployments, notes_of, propose
 from airflow_azure_wi.federation.workloads import Workloads
@@ -140,39 +140,34 @@ def _holder(arguments: argparse.Namespace) -> Holder:
 
 
 def _deployments(arguments: argparse.Namespace) -> Iterator[Workloads]:
-    """Return the deployments that the arguments name, in their order; the accounts of a namespace are one of them."""
+    """Return the deployments that the arguments name, in their order."""
     releases = sum(option == _HELM for option, _ in arguments.deployments)
     values = iter(_one_each([_values(file) for file in arguments.chart_values] if releases else [], releases))
     namespaces = iter(_one_each(arguments.namespace, releases))
     also = [name.strip() for names in arguments.also for name in names.split(",") if name.strip()]
-    accounts = dict.fromkeys(
-        _account(arguments, name) for option, name in arguments.deployments if option == _SERVICE_ACCOUNT
-    )
     for option, name in arguments.deployments:
         if option == _ASTRO:
             yield workloads.astro(name, also)
         elif option == _SUBJECT:
             yield workloads.workload_with_subject(name)
-        else:
-            namespace = next(namespaces, None) if option == _HELM else _account(arguments, name)[0]
-            of_release = next(values, None) if option == _HELM else None
+        elif option == _HELM:
+            namespace, values_of_release = next(namespaces, None), next(values, None)
             if namespace is None:
-                problem = f"{option} {quoted(name)} needs a namespace: add --namespace NAME"
-                yield Workloads(name, (), problems=(("namespace", problem),))
-            elif option == _HELM:
-                yield workloads.helm_release(name, namespace, of_release)
-            elif names := [account for of, account in accounts if of == namespace]:
-                yield workloads.service_accounts(namespace, *names)
-                accounts = {each: None for each in accounts if each[0] != namespace}
+                yield _without_namespace(option, name)
+            else:
+                yield workloads.helm_release(name, namespace, values_of_release)
+        else:
+            own_namespace, account = workloads.split_account(name)
+            namespace = own_namespace if own_namespace is not None else next(iter(arguments.namespace), None)
+            if namespace is None:
+                yield _without_namespace(option, name)
+            else:
+                yield workloads.service_accounts(namespace, account)
 
 
-def _account(arguments: argparse.Namespace, name: str) -> tuple[str | None, str]:
-    """Return namespace and name of a service account."""
-    if ":" not in name:
-        return next(iter(arguments.namespace), None), name
-    # As Entra's errors print it, too.
-    namespace, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).split(":", 1)
-    return namespace, account
+def _without_namespace(option: str, name: str) -> Workloads:
+    problem = f"{option} {quoted(name)} needs a namespace: add --namespace NAME"
+    return Workloads(name, (), problems=(("namespace", problem),))
 
 
 def _one_each(given: Sequence[_T], count: int) -> Sequence[_T]:

@@ -77,6 +77,7 @@ def complete_deployments(
     """
     if not deployments:
         return _this_workload(issuers, wording, problems)
+    deployments = _merged(deployments)
     problems += [problem for deployment in deployments for problem in deployment.problems]
     issuers = issuers or _own_issuer(wording, problems)
     if len(issuers) not in (0, 1, len(deployments)):
@@ -94,6 +95,18 @@ def complete_deployments(
         if subjects:
             unique.append(replace(deployment, issuer=issuer, subjects=subjects))
     return unique
+
+
+def _merged(deployments: Sequence[Workloads]) -> list[Workloads]:
+    """Put the service accounts of a namespace together: they are one deployment.
+
+    A release or an Astro deployment that is named twice stays two: it may be on two clusters.
+    """
+    merged: dict[str | int, Workloads] = {}
+    for number, deployment in enumerate(deployments):
+        key = deployment.title if deployment.is_accounts else number
+        merged[key] = merged[key].with_more(deployment) if key in merged else deployment
+    return list(merged.values())
 
 
 def _own_issuer(wording: Wording, problems: list[Problem]) -> list[str]:

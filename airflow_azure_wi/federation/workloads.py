@@ -57,6 +57,7 @@ class Workloads:
     :param names: the name of a subject's credential, where the platform has one for it.
     :param notes: what a user should know of how the subjects were found, a line each.
     :param problems: why they cannot be linked.
+    :param is_accounts: whether these are just service accounts, to which others of their namespace may be added.
     """
 
     title: str
@@ -67,11 +68,22 @@ class Workloads:
     problems: tuple[Problem, ...] = ()
     issuer: str = ""
     audience: str = ""
+    is_accounts: bool = False
 
     def credentials(self) -> tuple[FederatedIdentityCredential, ...]:
         """Return the federated identity credentials that these workloads need, one each."""
         made = (FederatedIdentityCredential.of(self.issuer, subject, self.audience) for subject in self.subjects)
         return tuple(replace(each, name=self.names.get(each.subject, each.name)) for each in made)
+
+    def with_more(self, other: "Workloads") -> "Workloads":
+        """Return these workloads and others as one deployment."""
+        return replace(
+            self,
+            subjects=self.subjects + other.subjects,
+            given_as=self.given_as + other.given_as,
+            notes=self.notes + other.notes,
+            problems=self.problems + other.problems,
+        )
 
     def part(self, first: int, count: int) -> "Workloads":
         """Return a part of these workloads, or all of them unchanged."""
@@ -134,7 +146,14 @@ def service_accounts(namespace: str, *names: str) -> Workloads:
         _given("--service-account", [f"{namespace}:{name}" for name in names]),
         notes=tuple(note for name in names for note in _warning_about_default(name, "Airflow")),
         problems=tuple(_problems_of_names(namespace, names, "service_account")),
+        is_accounts=True,
     )
+
+
+def split_account(name: str) -> tuple[str | None, str]:
+    """Return namespace and name of ``[NAMESPACE:]NAME``, also with the prefix that it has in Entra's errors."""
+    namespace, colon, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
+    return (namespace, account) if colon else (None, name)
 
 
 def workload_with_subject(subject: str) -> Workloads:

@@ -16,6 +16,7 @@ from airflow_azure_wi.federation.workloads import (
     astro,
     helm_release,
     service_accounts,
+    split_account,
     subject_of,
     workload_with_subject,
 )
@@ -57,6 +58,29 @@ def test_a_proposal_has_every_form_and_counts() -> None:
     assert json.loads(made.render("json"))["quota"] == {"used": 9, "limit": 20, "moreDeployments": 2}
     assert made.notes[0] == "release af in namespace data:"
     assert "az cloud set --name AzureChinaCloud" in "\n".join(made.outlook())
+
+
+def test_the_service_accounts_of_a_namespace_are_one_deployment() -> None:
+    deployments = [
+        service_accounts("ns", "one"),
+        helm_release("af", "ns"),
+        service_accounts("ns", "two", "one"),
+        helm_release("af", "ns"),
+    ]
+    made = propose(IDENTITY, deployments, [ISSUER, "https://a.example", "https://b.example"])
+    assert [(each.title, len(each.subjects), each.issuer) for each in made.deployments] == [
+        ("namespace ns", 2, ISSUER),
+        ("release af in namespace ns", 5, "https://a.example"),
+        ("release af in namespace ns", 5, "https://b.example"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("one", (None, "one")), ("ns:one", ("ns", "one")), ("system:serviceaccount:ns:one", ("ns", "one"))],
+)
+def test_a_service_account_may_have_its_namespace(name: str, expected: tuple[str | None, str]) -> None:
+    assert split_account(name) == expected
 
 
 def test_an_application_has_no_bicep() -> None:
