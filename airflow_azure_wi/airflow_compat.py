@@ -85,6 +85,13 @@ def executor() -> str:
     return str(_module("airflow.sdk.configuration", "airflow.configuration").conf.get("core", "executor"))
 
 
+def logging_level() -> int:
+    """Return the level from which on lines are in the logs of tasks."""
+    name = _module("airflow.sdk.configuration", "airflow.configuration").conf.get("logging", "logging_level")
+    level = logging.getLevelName(str(name).upper())
+    return level if isinstance(level, int) else logging.INFO
+
+
 def switch(name: str) -> bool:
     """Return an option of type boolean, also while Airflow is being imported.
 

@@ -1,11 +1,16 @@
 """The preflight: an operator that runs the doctor on a worker or in the triggerer, for deployments without a shell."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.airflow_compat import BaseOperator, BaseTrigger, TriggerEvent
 from airflow_azure_wi.errors import WorkloadIdentityError
 from airflow_azure_wi.hooks.azure_workload_identity import AzureWorkloadIdentityHook
+
+if TYPE_CHECKING:
+    from airflow_azure_wi.doctor import Report
 
 # The XCom that holds the report of a task, as data.
 REPORT = "report"
@@ -49,18 +54,38 @@ class AzureWorkloadIdentityPreflightOperator(BaseOperator):
                 method_name="execute_complete",
             )
         hook = AzureWorkloadIdentityHook(self.conn_id)
-        report = hook.examine(scopes=self.scopes, subscription_id=self.subscription_id or None)
-        self._conclude(context, report.as_json(), report.as_text(), report.short())
+        try:
+            report = hook.examine(scopes=self.scopes, subscription_id=self.subscription_id or None)
+        except Exception as error:  # noqa: BLE001 - raised again, unless there is no such connection
+            report = _missing(self.conn_id, error)
+        self._conclude(context, report.as_json(), report.as_text())
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> None:
         """Write what the triggerer found."""
-        self._conclude(context, event["report"], event["text"], event["short"])
+        self._conclude(context, event["report"], event["text"])
 
-    def _conclude(self, context: Any, report: Mapping[str, Any], text: str, short: str) -> None:
+    def _conclude(self, context: Any, report: Mapping[str, Any], text: str) -> None:
         context["ti"].xcom_push(key=REPORT, value=report)
-        self.log.info("\n%s", text)
-        if not report["ok"]:
-            raise PreflightError(short)
+        # It is what the task is for, so it is in the log whatever the level there.
+        self.log.log(max(logging.INFO, airflow_compat.logging_level()), "\n%s", text)
+        if failed := [check["name"] for check in report["checks"] if check["status"] == "failed"]:
+            raise PreflightError(f"{', '.join(failed)} failed: the report in this log says why, and what fixes it.")
+
+
+def _missing(conn_id: str, error: Exception) -> "Report":
+    """Return a report on a connection that is not there; raise any other error again."""
+    if not airflow_compat.is_not_found(error):
+        raise error
+    from airflow_azure_wi.doctor import Report
+
+    return Report.of_missing_connection(conn_id, str(error))
+
+
+class _Event(TriggerEvent):
+    """What the trigger fires with; Airflow logs each event in one line, and the report is in the log already."""
+
+    def __repr__(self) -> str:
+        return "TriggerEvent<the report, which the task writes into its log>"
 
 
 class AzureWorkloadIdentityPreflightTrigger(BaseTrigger):
@@ -80,6 +105,8 @@ class AzureWorkloadIdentityPreflightTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Examine once; the event holds the report, and no token."""
         hook = AzureWorkloadIdentityHook(self.conn_id)
-        report = await hook.aexamine(scopes=self.scopes, subscription_id=self.subscription_id)
-        found = {"report": report.as_json(), "short": report.short(), "text": report.as_text()}
-        yield TriggerEvent(found)  # type: ignore[no-untyped-call]
+        try:
+            report = await hook.aexamine(scopes=self.scopes, subscription_id=self.subscription_id)
+        except Exception as error:  # noqa: BLE001 - raised again, unless there is no such connection
+            report = _missing(self.conn_id, error)
+        yield _Event(payload={"report": report.as_json(), "text": report.as_text()})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from airflow_azure_wi.redaction import escaped
+from airflow_azure_wi.redaction import escaped, excerpt, quoted
 
 _WIDTH = 80
 _MARGIN = " " * 27
@@ -83,6 +83,13 @@ class Report:
     results: tuple[Result, ...]
     signed_in: str | None
     remark: Remark | None = None
+
+    @classmethod
+    def of_missing_connection(cls, conn_id: str, reason: str) -> "Report":
+        """Return what there is to say of a connection that Airflow does not have."""
+        found = f"Airflow has no connection {quoted(conn_id)}: {excerpt(reason)}"
+        next_step = "Add it under Admin > Connections, or give the id of one that is there."
+        return cls(f"connection {quoted(conn_id)}", (Result("connection", Status.FAILED, found, next_step),), None)
 
     @property
     def is_ok(self) -> bool:

@@ -20,7 +20,7 @@ with DAG(
     catchup=False,
     tags=["azure", "preflight"],
     params={
-        "conn_id": "azure_workload_identity_default",
+        "conn_id": "azure_wi",
         "scopes": ["https://storage.azure.com/.default"],
         "subscription_id": "",
     },

@@ -14,7 +14,14 @@ def report_on(conn_id: str) -> dict[str, Any]:
     """Sign in with a connection as this process, and return what the doctor finds. Blocks meanwhile."""
     try:
         connection = airflow_compat.stored_connection(conn_id)
-        context = DoctorContext.of(connection, environment=os.environ, options=airflow_compat.options())
+        context = DoctorContext.of(
+            connection,
+            environment=os.environ,
+            options=airflow_compat.options(),
+            serves_stock=airflow_compat.serves_stock_connections(),
+        )
+    except LookupError as error:
+        return Report.of_missing_connection(conn_id, str(error)).as_json()
     except Exception as error:  # noqa: BLE001 - secrets backends and Fernet raise what they like
         return _unreadable(conn_id, error).as_json()
     return examine(context).as_json()
@@ -37,10 +44,10 @@ def _names_workload_identity(connection: Any) -> bool:
 
 def _unreadable(conn_id: str, error: Exception) -> Report:
     reason = excerpt(str(error) or type(error).__name__)
-    if isinstance(error, LookupError):
-        found = f"Airflow has no connection {quoted(conn_id)}: {reason}"
-        next_step = "Create it in step 2, or check its id under Admin > Connections."
-    else:
-        found = f"Airflow cannot read the connection {quoted(conn_id)}: {reason}"
-        next_step = "Check Airflow's Fernet key and its secrets backend, or save the connection again."
-    return Report(f"connection {quoted(conn_id)}", (Result("connection", Status.FAILED, found, next_step),), None)
+    result = Result(
+        "connection",
+        Status.FAILED,
+        f"Airflow cannot read the connection {quoted(conn_id)}: {reason}",
+        "Check Airflow's Fernet key and its secrets backend, or save the connection again.",
+    )
+    return Report(f"connection {quoted(conn_id)}", (result,), None)

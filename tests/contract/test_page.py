@@ -179,4 +179,4 @@ def test_a_connection_that_is_not_there_is_a_report(server: Server) -> None:
     [check] = report["checks"]
     assert (report["ok"], check["status"]) == (False, "failed")
     assert "no_such" in check["found"]
-    assert "step 2" in check["nextStep"]
+    assert "Admin > Connections" in check["nextStep"]

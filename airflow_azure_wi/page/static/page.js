@@ -347,6 +347,9 @@ function showReport(name, report) {
   showState(name, report.ok ? "ok" : "failed", report.ok ? "ok" : "failed", verdict);
   // What failed comes first; the others keep their order, in which each needs those before it.
   const rows = [...failed, ...report.checks.filter((check) => check.status !== "failed")].map(rowOf);
+  if (report.remark) {
+    rows.push(rowOf({ name: "not checked", status: "skipped", found: report.remark.text, commands: report.remark.commands }));
+  }
   find(".checks", placeOf(name)).replaceChildren(...rows);
   placeOf(name).open = !report.ok;
 }
