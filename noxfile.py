@@ -35,6 +35,7 @@ ASTRO = ROOT / "examples" / "astro"
 DOCKERFILE = (ASTRO / "Dockerfile").read_text(encoding="utf-8")
 [(RUNTIME_AIRFLOW, RUNTIME_PYTHON)] = re.findall(r"(?m)^# Airflow ([\d.]+) on Python (\d+\.\d+)$", DOCKERFILE)
 SITE = ROOT / "build" / "docs"
+DEV_GROUPS = ("test", "parallel", "parse", "recipes", "lint", "docs", "release")
 UV = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
 # What a browser fetches without being asked to.
 FETCHED = re.compile(r'<(?:script|img|iframe|link(?=[^>]*\brel="(?:stylesheet|preload)"))\b[^>]*?(?:src|href)="(.*?)"')
@@ -148,7 +149,7 @@ def in_dev(session: nox.Session, program: str, *arguments: str, **variables: str
 @nox.session(python=PYTHON)
 def dev(session: nox.Session) -> None:
     """Make .venv: the newest Airflow, and what tests it, lints it and builds the site."""
-    make_with(session, MAIN, "test", "parse", "recipes", "lint", "docs", "release")
+    make_with(session, MAIN, *DEV_GROUPS)
     if not VENV.is_symlink():
         shutil.rmtree(VENV, ignore_errors=True)
         VENV.symlink_to(Path(session.bin).parent.relative_to(ROOT))
@@ -167,8 +168,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"])
 def test(session: nox.Session) -> None:
-    """Run pytest; arguments after -- go to it."""
-    in_dev(session, "pytest", *session.posargs)
+    """Run pytest; arguments after -- go to it, without which two processes run everything."""
+    # A file's tests share what it has started; the files come in the order of `testpaths`.
+    everything = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    in_dev(session, "pytest", *(session.posargs or everything))
 
 
 @nox.session(venv_backend="none", requires=["dev"])
@@ -255,10 +258,10 @@ def pins(session: nox.Session) -> None:
 
 def pin(session: nox.Session, target: Target) -> None:
     """Resolve an Airflow, and what is installed beside it, into its pin file."""
-    groups = (*target.groups, "recipes", "lint", "docs", "release", "executors") if target == MAIN else target.groups
+    groups = {*target.groups, *DEV_GROUPS, "executors"} if target == MAIN else target.groups
     what = ["pyproject.toml", requirements(session, *target.requirements), "--extra", "testing"]
     what += ["--constraints", requirements(session, *target.held)]
-    what += [part for group in groups for part in ("--group", group)]
+    what += [part for group in sorted(groups) for part in ("--group", group)]
     # The lowest versions differ between Pythons, and are only tried on the oldest one.
     how = ("--resolution", "lowest-direct") if target.lowest else ("--universal",)
     compile_pins(session, target.pins, *what, *how, "--python-version", ".".join(map(str, target.oldest_python)))

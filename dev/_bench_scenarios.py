@@ -1,7 +1,7 @@
 """What `dev/bench` measures, each in a process of its own: python _bench_scenarios.py SCENARIO CONTENDER [ARGUMENT].
 
-A contender gives credentials as its users get them: ours from the hook's room, raw ones of azure-identity, and stock
-ones from the factory that the hooks of the stock provider share. Prints one line of JSON.
+A contender gives credentials as its users get them: ours as the hook does, raw ones of azure-identity, and stock ones
+from the factory that the hooks of the stock provider share. Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -15,107 +15,67 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+CONTENDERS = ("ours", "raw", "stock")
 STORAGE = "https://storage.azure.com/.default"
-SERVICES = [
+SERVICES = (
     "storage.azure.com",
     "vault.azure.net",
     "management.azure.com",
     "servicebus.azure.net",
     "graph.microsoft.com",
-]
+)
 COLD_ROUNDS = 62
 SENSORS = 1000
 CONTAINER = "data"
-SCOPES = [f"https://{service}/.default" for service in SERVICES]
 
 
-def ours(client_id: str, folder: str = "") -> Any:
-    """A credential of this package."""
-    from airflow_azure_wi.auth import credential_for
-    from airflow_azure_wi.deployment import Deployment
-    from airflow_azure_wi.identity import WorkloadIdentity
+def credential(contender: str, client_id: str = "", *, folder: str = "", asynchronous: bool = False) -> Any:
+    """A contender's credential; what it does not need is not imported, as that is measured."""
+    client_id, tenant_id = client_id or os.environ["AZURE_CLIENT_ID"], os.environ["AZURE_TENANT_ID"]
+    if contender == "ours":
+        from airflow_azure_wi import auth
+        from airflow_azure_wi.deployment import Deployment
+        from airflow_azure_wi.identity import WorkloadIdentity
 
-    options = {"token_cache": "disk", "token_cache_folder": folder} if folder else None
-    identity = WorkloadIdentity(client_id, os.environ["AZURE_TENANT_ID"])
-    return credential_for(identity, Deployment.of(os.environ, options), used_by="the bench")
+        build = auth.async_credential_for if asynchronous else auth.credential_for
+        options = {"token_cache": "disk", "token_cache_folder": folder} if folder else None
+        deployment = Deployment.of(os.environ, options)
+        return build(WorkloadIdentity(client_id, tenant_id), deployment, used_by="the bench")
+    if contender == "raw":
+        import azure.identity
 
+        if asynchronous:
+            import azure.identity.aio
+        return (azure.identity.aio if asynchronous else azure.identity).WorkloadIdentityCredential(client_id=client_id)
+    from airflow.providers.microsoft.azure import utils
 
-def raw(client_id: str) -> Any:
-    """azure-identity's credential, as documented."""
-    from azure.identity import WorkloadIdentityCredential
-
-    return WorkloadIdentityCredential(client_id=client_id)
-
-
-def stock(client_id: str) -> Any:
-    """What each stock hook builds for itself."""
-    from airflow.providers.microsoft.azure.utils import get_sync_default_azure_credential
-
-    return get_sync_default_azure_credential(
-        managed_identity_client_id=client_id, workload_identity_tenant_id=os.environ["AZURE_TENANT_ID"]
-    )
-
-
-def ours_async(client_id: str) -> Any:
-    """The asynchronous credential of this package."""
-    from airflow_azure_wi.auth import async_credential_for
-    from airflow_azure_wi.deployment import Deployment
-    from airflow_azure_wi.identity import WorkloadIdentity
-
-    identity = WorkloadIdentity(client_id, os.environ["AZURE_TENANT_ID"])
-    return async_credential_for(identity, Deployment.of(os.environ), used_by="the bench")
-
-
-def raw_async(client_id: str) -> Any:
-    """azure-identity's asynchronous credential."""
-    from azure.identity.aio import WorkloadIdentityCredential
-
-    return WorkloadIdentityCredential(client_id=client_id)
-
-
-def stock_async(client_id: str) -> Any:
-    """What each asynchronous stock hook builds for itself."""
-    from airflow.providers.microsoft.azure.utils import get_async_default_azure_credential
-
-    return get_async_default_azure_credential(
-        managed_identity_client_id=client_id, workload_identity_tenant_id=os.environ["AZURE_TENANT_ID"]
-    )
-
-
-CONTENDERS: dict[str, Callable[..., Any]] = {"ours": ours, "raw": raw, "stock": stock}
-ASYNC_CONTENDERS: dict[str, Callable[..., Any]] = {"ours": ours_async, "raw": raw_async, "stock": stock_async}
-
-
-def client_id() -> str:
-    """The identity of this scenario."""
-    return os.environ["AZURE_CLIENT_ID"]
+    kind = "async" if asynchronous else "sync"
+    factory = getattr(utils, f"get_{kind}_default_azure_credential")
+    return factory(managed_identity_client_id=client_id, workload_identity_tenant_id=tenant_id)
 
 
 def threads(contender: str) -> None:
     """Fifty threads ask one cold credential at once."""
-    credential, ready = CONTENDERS[contender](client_id()), threading.Barrier(50)
+    cold, ready = credential(contender), threading.Barrier(50)
 
-    def ask() -> None:
+    def ask(_: int) -> None:
         ready.wait()
-        credential.get_token(STORAGE)
+        cold.get_token(STORAGE)
 
     with ThreadPoolExecutor(50) as pool:
-        for asked in [pool.submit(ask) for _ in range(50)]:
-            asked.result()
+        list(pool.map(ask, range(50)))
 
 
 def coroutines(contender: str) -> None:
     """Two hundred coroutines ask one cold credential at once."""
 
     async def ask_all() -> None:
-        credential = ASYNC_CONTENDERS[contender](client_id())
-        async with credential:
-            await asyncio.gather(*(credential.get_token(STORAGE) for _ in range(200)))
+        async with credential(contender, asynchronous=True) as cold:
+            await asyncio.gather(*(cold.get_token(STORAGE) for _ in range(200)))
 
     asyncio.run(ask_all())
 
@@ -123,53 +83,52 @@ def coroutines(contender: str) -> None:
 def hooks(contender: str) -> None:
     """Twenty hooks for five services, one after the other, as a task builds them."""
     for number in range(20):
-        CONTENDERS[contender](client_id()).get_token(SCOPES[number % len(SCOPES)])
+        credential(contender).get_token(f"https://{SERVICES[number % len(SERVICES)]}/.default")
 
 
 def process(contender: str, folder: str = "") -> None:
     """One task process: it waits for the others, then asks for one token."""
-    credential = ours(client_id(), folder) if contender == "ours" else CONTENDERS[contender](client_id())
+    cold = credential(contender, folder=folder)
     print("ready", flush=True)
     sys.stdin.readline()
-    credential.get_token(STORAGE)
+    cold.get_token(STORAGE)
+
+
+def seconds(call: Any) -> float:
+    """How long a call takes."""
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
 
 
 def latency() -> dict[str, dict[str, float]]:
     """Cold and warm tokens, medians in seconds; the contenders take turns, so that all see the same machine."""
     cold: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    credentials = {}
+    warm: dict[str, float] = {}
     clients = iter(os.environ["BENCH_CLIENT_IDS"].split(","))
-    for turn in range(COLD_ROUNDS):
-        # In each order as often as in any other: what came before warms the machine for what comes after.
-        for name in list(itertools.permutations(CONTENDERS))[turn % 6]:
-            client, begun = next(clients), time.perf_counter()
-            credentials[name] = CONTENDERS[name](client)
-            credentials[name].get_token(STORAGE)
-            cold[name].append(time.perf_counter() - begun)
-    warm = {name: statistics.median(_times(credential)) for name, credential in credentials.items()}
+    orders = list(itertools.permutations(CONTENDERS))
+    # In each order as often as in any other: what came before warms the machine for what comes after.
+    for name in (name for turn in range(COLD_ROUNDS) for name in orders[turn % len(orders)]):
+        client = next(clients)
+        cold[name].append(seconds(lambda name=name, client=client: credential(name, client).get_token(STORAGE)))
+    for name in CONTENDERS:
+        held = credential(name)
+        held.get_token(STORAGE)
+        warm[name] = statistics.median(seconds(lambda held=held: held.get_token(STORAGE)) for _ in range(2000))
     # The first rounds also pay for what is imported at the first exchange.
     return {"cold": {name: statistics.median(times[2:]) for name, times in cold.items()}, "warm": warm}
-
-
-def _times(credential: Any) -> Iterator[float]:
-    for _ in range(2000):
-        begun = time.perf_counter()
-        credential.get_token(STORAGE)
-        yield time.perf_counter() - begun
 
 
 def sensors(contender: str) -> dict[str, float]:
     """Triggers of stock sensors in one event loop: how long until each has found its blob, and the memory."""
     # Airflow's own handler writes to where the result goes.
     logging.disable()
-    account = "https://acct.blob.core.windows.net"
-    ids = {"managed_identity_client_id": client_id(), "workload_identity_tenant_id": os.environ["AZURE_TENANT_ID"]}
-    stock_connection = {"conn_type": "wasb", "host": account, "extra": ids}
-    our_ids = {"clientId": client_id(), "tenantId": os.environ["AZURE_TENANT_ID"]}
-    our_connection = {"conn_type": "azure_workload_identity", "extra": our_ids}
-    os.environ["AIRFLOW_CONN_OURS"], os.environ["AIRFLOW_CONN_STOCK"] = map(
-        json.dumps, (our_connection, stock_connection)
-    )
+    account, tenant_id = "https://acct.blob.core.windows.net", os.environ["AZURE_TENANT_ID"]
+    client_id = os.environ["AZURE_CLIENT_ID"]
+    ids = {"managed_identity_client_id": client_id, "workload_identity_tenant_id": tenant_id}
+    os.environ["AIRFLOW_CONN_STOCK"] = json.dumps({"conn_type": "wasb", "host": account, "extra": ids})
+    extra = {"clientId": client_id, "tenantId": tenant_id}
+    os.environ["AIRFLOW_CONN_OURS"] = json.dumps({"conn_type": "azure_workload_identity", "extra": extra})
     from airflow.providers.microsoft.azure.triggers.wasb import WasbBlobSensorTrigger
 
     from airflow_azure_wi import at
@@ -184,24 +143,21 @@ def sensors(contender: str) -> dict[str, float]:
     async def wait_for_all() -> None:
         await asyncio.gather(*(wait(number) for number in range(SENSORS)))
 
-    begun = time.perf_counter()
-    asyncio.run(wait_for_all())
-    return {"seconds": time.perf_counter() - begun, "MiB": _peak_memory()}
+    return {"seconds": seconds(lambda: asyncio.run(wait_for_all())), "MiB": _peak_memory()}
 
 
 def imports(module: str) -> dict[str, float]:
     """What a module costs once airflow.sdk is there."""
     from airflow.sdk import BaseHook  # noqa: F401
 
-    modules, begun = set(sys.modules), time.perf_counter()
-    __import__(module)
-    return {"ms": (time.perf_counter() - begun) * 1000, "modules": len(set(sys.modules) - modules)}
+    modules = set(sys.modules)
+    return {"ms": seconds(lambda: __import__(module)) * 1000, "modules": len(set(sys.modules) - modules)}
 
 
 def memory(contender: str) -> float:
     """Peak memory (MiB) of a process that imports a contender and gets a token."""
     if contender != "nothing":
-        CONTENDERS[contender](client_id()).get_token(STORAGE)
+        credential(contender).get_token(STORAGE)
     return _peak_memory()
 
 

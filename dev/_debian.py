@@ -24,32 +24,21 @@ class DebianPackage:
     is_there: Callable[[], bool]
 
 
-def _has_program(name: str) -> Callable[[], bool]:
-    return lambda: shutil.which(name) is not None
+def _has_library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
-def _has_library(name: str) -> Callable[[], bool]:
-    def is_there() -> bool:
-        try:
-            ctypes.CDLL(name)
-        except OSError:
-            return False
-        return True
-
-    return is_there
-
-
-def _has_postgresql() -> bool:
-    # Debian does not put the servers on PATH.
-    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-
-
-CHROMIUM = DebianPackage("chromium", _has_program("chromium"))
-DEBOOTSTRAP = DebianPackage("debootstrap", _has_program("debootstrap"))
-LIBSECRET = DebianPackage("libsecret-1-0", _has_library("libsecret-1.so.0"))
-POSTGRESQL = DebianPackage("postgresql", _has_postgresql)
-REDIS = DebianPackage("redis-server", _has_program("redis-server"))
-SHELLCHECK = DebianPackage("shellcheck", _has_program("shellcheck"))
+CHROMIUM = DebianPackage("chromium", lambda: shutil.which("chromium") is not None)
+DEBOOTSTRAP = DebianPackage("debootstrap", lambda: shutil.which("debootstrap") is not None)
+LIBSECRET = DebianPackage("libsecret-1-0", lambda: _has_library("libsecret-1.so.0"))
+# Debian does not put the servers on PATH.
+POSTGRESQL = DebianPackage("postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")))
+REDIS = DebianPackage("redis-server", lambda: shutil.which("redis-server") is not None)
+SHELLCHECK = DebianPackage("shellcheck", lambda: shutil.which("shellcheck") is not None)
 
 
 def install(*packages: DebianPackage) -> None:

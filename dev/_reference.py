@@ -9,33 +9,9 @@ from pathlib import Path
 
 from airflow_azure_wi.cli import COMMANDS, main
 from airflow_azure_wi.cli.command import PROGRAM
-from airflow_azure_wi.provider import CONFIG_SECTION, OPTIONS, Option, option_variable
+from airflow_azure_wi.provider import OPTIONS, Option, option_variable
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-
-_INTRODUCTION = """\
-# Configuration
-
-This page is made from the provider info by `./dev/nox -s reference`. All options are optional. Airflow itself
-lists them with `airflow config list --section {section}`.
-
-An option is set in `airflow.cfg`, below `[{section}]`, or in the environment of every component:
-
-```ini
-[{section}]
-token_cache = memory
-```
-
-The federated token and the host that it is sent to are set by the deployment, too. These variables override the
-options:
-
-| Variable | Meaning |
-| --- | --- |
-| `AZURE_FEDERATED_TOKEN_FILE` | The file that the federated token is projected into. |
-| `AZURE_AUTHORITY_HOST` | The https URL of the host that exchanges it, instead of that of the connection's cloud. |
-| `AZURE_CLIENT_ID`, `AZURE_TENANT_ID` | Used where the connection names no client id, or no tenant. |
-
-The AKS webhook sets all four."""
 
 
 def command_line() -> str:
@@ -56,10 +32,9 @@ def printed(arguments: list[str]) -> str:
 
 
 def configuration() -> str:
-    """Return the page: each option of the provider info."""
-    parts = [_INTRODUCTION.format(section=CONFIG_SECTION)]
-    parts += [describe(name, option) for name, option in OPTIONS.items()]
-    return "\n\n".join(parts) + "\n"
+    """Return the page: what stands before its first option, and each option of the provider info."""
+    introduction = (DOCS / "configuration.md").read_text(encoding="utf-8").partition("\n\n## ")[0]
+    return "\n\n".join([introduction, *(describe(name, option) for name, option in OPTIONS.items())]) + "\n"
 
 
 def describe(name: str, option: Option) -> str:

@@ -1,7 +1,9 @@
 """One offline Azure for all tests that sign in, and one Airflow for all that start its programs."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,12 +17,27 @@ from tests.recorder import Recorder
 UNUSED_DATABASE = "unused.db"
 
 
+def pytest_configure() -> None:
+    """Give each of several processes an Airflow home of its own, before any of them has imported Airflow."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        os.environ["AIRFLOW_HOME"] = str(Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / worker)
+
+
 @pytest.fixture(autouse=True)
 def _options_are_read_again() -> Iterator[None]:
     """Let each test find the options that it sets, although a process reads them once."""
     airflow_compat.start_over()
     yield
     airflow_compat.start_over()
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_earlier_tests() -> Iterator[None]:
+    """Airflow puts the secrets of all connections that a process reads into one pattern; compiling it takes seconds."""
+    yield
+    for package in ("airflow", "airflow.sdk"):
+        if masker := sys.modules.get(f"{package}._shared.secrets_masker.secrets_masker"):
+            masker.reset_secrets_masker()
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,7 @@ TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
 
 @pytest.mark.parametrize("wrapped", [TOKEN, f"Bearer {TOKEN}", f'"{TOKEN}"', f"https://{TOKEN}"])
 @pytest.mark.parametrize(
-    "name", ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", *(set(OPTIONS) - SWITCHES_OF_THE_BRIDGE)]
+    "name", ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", *sorted(set(OPTIONS) - SWITCHES_OF_THE_BRIDGE)]
 )
 def test_a_token_in_the_wrong_place_is_not_repeated(name: str, wrapped: str) -> None:
     variables = {name: wrapped} if name.startswith("AZURE_") else {}

@@ -1,5 +1,6 @@
 """Programs of others, which a test starts with what the hook gives them to sign in by, and nothing else."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -70,5 +71,8 @@ def container(hook: AzureWorkloadIdentityHook, azure: OfflineAzure) -> Container
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The folder of the programs in .venvs/tools, which nox makes."""
-    subprocess.run([sys.executable, ROOT / "dev" / "nox", "--session", "tools"], check=True)
+    # Processes that test at the same time wait for each other.
+    with (ROOT / ".venvs" / "tools.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([sys.executable, ROOT / "dev" / "nox", "--session", "tools"], check=True)
     return ROOT / ".venvs" / "tools" / "bin"
