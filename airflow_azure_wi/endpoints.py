@@ -59,6 +59,11 @@ class Endpoint:
         return urlsplit(self.url).hostname or ""
 
     @property
+    def port(self) -> int | None:
+        """The port, if the URL names one."""
+        return urlsplit(self.url).port
+
+    @property
     def location(self) -> str:
         """The URL without its scheme, such as ``acct.blob.core.windows.net``."""
         return self.url.removeprefix("https://")

@@ -232,6 +232,7 @@ def _copy(
         {field.removeprefix("extra."): value for field, value in values.items() if field.startswith("extra.")}
         | _ids(sign_in),
         azure_workload_identity=sign_in,
+        port=values.get("port", connection.port),
     )
 
 

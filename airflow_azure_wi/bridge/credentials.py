@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge.imports import warn_once
+from airflow_azure_wi.errors import EndpointError, IdentityError
+from airflow_azure_wi.provider import CONNECTION_TYPE
+from airflow_azure_wi.redaction import quoted
 
 # All other imports are in the functions that need them: every process that has BaseHook imports this module.
 if TYPE_CHECKING:
@@ -34,6 +37,13 @@ T = TypeVar("T")
 
 # The extra that stock hooks read the client id from, and the argument that they pass it to the factories in.
 CLIENT_ID = "managed_identity_client_id"
+
+# The extra in which connections of other providers name the one to sign in with.
+AZURE_CONN_ID = "azure_conn_id"
+
+# The application of Azure Databricks, in all clouds:
+# https://learn.microsoft.com/azure/databricks/dev-tools/auth/azure-sp
+DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
 
 # Set for calls of stock functions that read their connection through BaseHook, so that the bridge does not see which
 # hook it is for: the endpoint that they need; a connection that was just read, and its id.
@@ -79,9 +89,9 @@ class ClientId(str):
         return client_id
 
 
-def sign_in_of_connection(connection: Any) -> SignIn | None:
-    """Return how to sign in with a connection that the bridge gave to a stock hook; None for all others."""
-    sign_in = getattr(connection, "azure_workload_identity", None)
+def sign_in_of(owner: Any) -> SignIn | None:
+    """Return how to sign in with a connection that the bridge gave to a stock hook; None for all other objects."""
+    sign_in = getattr(owner, "azure_workload_identity", None)
     return sign_in if isinstance(sign_in, SignIn) else None
 
 
@@ -127,7 +137,7 @@ def azure_client(original: Any, hook: Any) -> Any:
     if not hook.sdk_client:
         return original(hook)
     connection = hook.get_connection(hook.conn_id)
-    sign_in = sign_in_of_connection(connection)
+    sign_in = sign_in_of(connection)
     if sign_in is None:
         with context_value(ALREADY_READ, (hook.conn_id, connection)):
             return original(hook)
@@ -157,12 +167,12 @@ def azure_client(original: Any, hook: Any) -> Any:
 
 def ai_agents_secret(original: Any, connection: Any, tenant: str | None) -> Any:
     """Say that there is no client secret."""
-    return False if sign_in_of_connection(connection) else original(connection, tenant)
+    return False if sign_in_of(connection) else original(connection, tenant)
 
 
 def analysis_services_credential(original: Any, hook: Any) -> Any:
     """Return the shared credential."""
-    sign_in = sign_in_of_connection(hook.connection)
+    sign_in = sign_in_of(hook.connection)
     return original(hook) if sign_in is None else sign_in.async_credential()
 
 
@@ -179,7 +189,7 @@ def msgraph_host(original: Any, hook: Any, connection: Any) -> Any:
     An endpoint in the id overrides the host that the hook was created with, which the Power BI hook always is.
     """
     host = connection.host or ""
-    if sign_in_of_connection(connection) is None or not host.startswith("https://"):
+    if sign_in_of(connection) is None or not host.startswith("https://"):
         return original(hook, connection)
     return host if _endpoint_in(hook.conn_id) or not getattr(hook, "host", None) else original(hook, connection)
 
@@ -200,7 +210,7 @@ def file_system(original: Any, conn_id: str | None, storage_options: Any = None,
 
 def postgres_token(original: Any, hook: Any, connection: Any) -> Any:
     """Get the token; explain an id with an endpoint."""
-    with _plain_id_expected(connection.extra_dejson.get("azure_conn_id")):
+    with _plain_id_expected(connection.extra_dejson.get(AZURE_CONN_ID)):
         return original(hook, connection)
 
 
@@ -208,6 +218,37 @@ def snowflake_token(original: Any, hook: Any, azure_conn_id: str) -> Any:
     """Get the token; explain an id with an endpoint."""
     with _plain_id_expected(azure_conn_id):
         return original(hook, azure_conn_id)
+
+
+def databricks_token(original: Any, hook: Any, raise_error: bool = False) -> Any:
+    """Return an access token for Databricks."""
+    sign_in = _databricks_sign_in(hook)
+    return original(hook, raise_error) if sign_in is None else _token(sign_in, DATABRICKS_SCOPE)
+
+
+async def async_databricks_token(original: Any, hook: Any, raise_error: bool = False) -> Any:
+    """Return an access token for Databricks."""
+    sign_in = await _async_databricks_sign_in(hook)
+    return await (original(hook, raise_error) if sign_in is None else _async_token(sign_in, DATABRICKS_SCOPE))
+
+
+def azure_token(original: Any, hook: Any, resource: str) -> Any:
+    """Return an access token for another resource, which may end with a slash."""
+    sign_in = _databricks_sign_in(hook)
+    return original(hook, resource) if sign_in is None else _token(sign_in, f"{resource}/.default")
+
+
+async def async_azure_token(original: Any, hook: Any, resource: str) -> Any:
+    """Return an access token for another resource, which may end with a slash."""
+    sign_in = await _async_databricks_sign_in(hook)
+    return await (original(hook, resource) if sign_in is None else _async_token(sign_in, f"{resource}/.default"))
+
+
+def databricks_sql_options(original: Any, hook: Any) -> Any:
+    """Return the extras that the SQL connector gets as arguments: none that describe an identity."""
+    if sign_in_of(hook.databricks_conn):
+        return {}
+    return {name: value for name, value in original(hook).items() if name != AZURE_CONN_ID}
 
 
 def data_lake_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
@@ -245,13 +286,84 @@ def _plain_id_expected(azure_conn_id: Any) -> Iterator[None]:
         if not _endpoint_in(azure_conn_id) or not airflow_compat.is_not_found(error):
             raise
         from airflow_azure_wi.endpoints import split
-        from airflow_azure_wi.errors import EndpointError
-        from airflow_azure_wi.redaction import quoted
 
         raise EndpointError(
             f"azure_conn_id is {quoted(azure_conn_id)}, but gets a token for a database that has its own host, so it "
             f"takes no endpoint. Use the plain id: {quoted(split(azure_conn_id)[0])}."
         ) from error
+
+
+def _databricks_sign_in(hook: Any) -> SignIn | None:
+    if (known := _known_sign_in(hook)) or (azure_conn_id := _azure_conn_id_of(hook)) is None:
+        return known
+    with _expecting_azure_conn_id(hook, azure_conn_id):
+        connection = airflow_compat.BaseHook.get_connection(azure_conn_id)
+    return _keep_sign_in(hook, connection)
+
+
+async def _async_databricks_sign_in(hook: Any) -> SignIn | None:
+    if (known := _known_sign_in(hook)) or (azure_conn_id := _azure_conn_id_of(hook)) is None:
+        return known
+    with _expecting_azure_conn_id(hook, azure_conn_id):
+        connection = await airflow_compat.aget_connection(airflow_compat.BaseHook, azure_conn_id)
+    return _keep_sign_in(hook, connection)
+
+
+def _known_sign_in(hook: Any) -> SignIn | None:
+    return sign_in_of(hook.databricks_conn) or sign_in_of(hook)
+
+
+def _azure_conn_id_of(hook: Any) -> Any:
+    azure_conn_id = hook.databricks_conn.extra_dejson.get(AZURE_CONN_ID)
+    if azure_conn_id and (not isinstance(azure_conn_id, str) or _endpoint_in(azure_conn_id)):
+        raise _identity_error(
+            hook, f"{quoted(azure_conn_id)} is not a plain id, and the host is set in this connection"
+        )
+    return azure_conn_id or None
+
+
+@contextmanager
+def _expecting_azure_conn_id(hook: Any, azure_conn_id: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not airflow_compat.is_not_found(error):
+            raise
+        raise _identity_error(hook, f"there is no connection {quoted(azure_conn_id)}") from error
+
+
+def _keep_sign_in(hook: Any, connection: Any) -> SignIn:
+    """Keep how to sign in for the next request of a hook, which keeps its own connection, too."""
+    sign_in = sign_in_of(connection)
+    if sign_in is None:
+        raise _identity_error(
+            hook, f"connection {quoted(connection.conn_id)} is of type {quoted(connection.conn_type)}"
+        )
+    hook.azure_workload_identity = sign_in
+    return sign_in
+
+
+def _identity_error(hook: Any, problem: str) -> IdentityError:
+    return IdentityError(
+        f"{AZURE_CONN_ID} in the extra of connection {quoted(hook.databricks_conn.conn_id)}",
+        [f"{problem}: expected the plain id of a connection of type {CONNECTION_TYPE!r}"],
+    )
+
+
+def _token(sign_in: SignIn, scope: str) -> str:
+    from airflow_azure_wi.hooks.masking import mask_once
+
+    token = sign_in.credential().get_token(scope).token
+    mask_once(token)
+    return token
+
+
+async def _async_token(sign_in: SignIn, scope: str) -> str:
+    from airflow_azure_wi.hooks.masking import amask_once
+
+    token = (await sign_in.async_credential().get_token(scope)).token
+    await amask_once(token)
+    return token
 
 
 def _endpoint_in(conn_id: Any) -> bool:
@@ -322,10 +434,12 @@ def _calling(replacement: Any, original: Any) -> Any:
 
 
 def _warn_of_difference(module: ModuleType, function: table.PatchedFunction) -> None:
-    if not function.module.startswith((table.STOCK, "adlfs.")):
+    # The stock provider requires adlfs.
+    provider = table.STOCK if function.module == "adlfs.spec" else table.provider_of(function.module)
+    if provider is None:
         # Older versions of the other providers do not support Azure connections at all.
         return
-    installed = _numbers(str(getattr(sys.modules.get(table.STOCK), "__version__", "")))
+    installed = _numbers(str(getattr(sys.modules.get(provider), "__version__", "")))
     if function.is_partial:
         warn_once(
             f"{module.__name__}.{function.name} is not the functools.partial that the bridge of airflow-azure-wi "

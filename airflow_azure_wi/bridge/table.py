@@ -10,6 +10,7 @@ from airflow_azure_wi import airflow_compat
 T = TypeVar("T")
 
 STOCK = "airflow.providers.microsoft.azure"
+DATABRICKS = "airflow.providers.databricks"
 
 
 class ConnectionMapping(NamedTuple):
@@ -40,6 +41,7 @@ CONNECTION_MAPPINGS = {
     "AzureDataLakeHook": ConnectionMapping({"extra.account_name": "account"}),
     "AzureDataLakeStorageV2Hook": ConnectionMapping({"extra.account_url": "url"}),
     "AzureFileShareHook": ConnectionMapping({"login": "url"}),
+    "BaseDatabricksHook": ConnectionMapping({"host": "hostname", "port": "port"}),
     # A missing schema would become the connection string "None".
     "BaseAzureServiceBusHook": ConnectionMapping(
         {"extra.fully_qualified_namespace": "hostname"}, constants={"schema": ""}
@@ -168,6 +170,7 @@ REQUIRED_ENDPOINTS = {
         RequiredEndpoint(
             "BaseAzureServiceBusHook", ("extra.fully_qualified_namespace",), "https://NAMESPACE.servicebus.windows.net"
         ),
+        RequiredEndpoint("BaseDatabricksHook", ("host",), "https://adb-1234567890123456.7.azuredatabricks.net"),
         RequiredEndpoint("WasbHook", ("host", "login"), "https://ACCOUNT.blob.core.windows.net"),
     )
 }
@@ -193,7 +196,7 @@ class PatchedFunction(NamedTuple):
     :param module: the module that it is looked up in.
     :param name: its name there; ``Class.method`` for a method.
     :param replacement: the function in :mod:`~airflow_azure_wi.bridge.credentials` that is called instead.
-    :param since: the first version of the stock provider that has it; empty if all supported versions do.
+    :param since: the first version of the provider that has it; empty if all supported versions do.
     :param until: the first version that no longer has it.
     :param is_partial: whether it is a ``functools.partial`` that hook modules import by name, some of them before the
         bridge is turned on. It is changed in place, for all of them.
@@ -238,6 +241,16 @@ PATCHED_FUNCTIONS = (
     PatchedFunction(
         "airflow.providers.snowflake.hooks.snowflake", "SnowflakeHook.get_azure_oauth_token", "snowflake_token"
     ),
+    # Access tokens for Databricks: a connection of this package, or one of type databricks that names azure_conn_id.
+    PatchedFunction(f"{DATABRICKS}.hooks.databricks_base", "BaseDatabricksHook._get_token", "databricks_token"),
+    PatchedFunction(f"{DATABRICKS}.hooks.databricks_base", "BaseDatabricksHook._a_get_token", "async_databricks_token"),
+    # Access tokens for Azure Resource Manager, where the extra has azure_resource_id.
+    PatchedFunction(f"{DATABRICKS}.hooks.databricks_base", "BaseDatabricksHook._get_aad_token", "azure_token"),
+    PatchedFunction(f"{DATABRICKS}.hooks.databricks_base", "BaseDatabricksHook._a_get_aad_token", "async_azure_token"),
+    # Passes extras on to the SQL connector.
+    PatchedFunction(
+        f"{DATABRICKS}.hooks.databricks_sql", "DatabricksSqlHook._get_extra_config", "databricks_sql_options"
+    ),
     # These create a DefaultAzureCredential themselves.
     PatchedFunction(f"{STOCK}.hooks.synapse", "AsyncDefaultAzureCredential", "shared_async_credential", since="13.2"),
     PatchedFunction("adlfs.spec", "AzureBlobFileSystem._get_default_azure_credential", "adls_credentials"),
@@ -249,8 +262,13 @@ PATCHED_FUNCTIONS = (
 
 
 def is_stock_class(class_: type[object]) -> bool:
-    """Return whether a class belongs to the stock provider. Its name does not count: others may use the same."""
-    return class_.__module__.startswith(f"{STOCK}.")
+    """Return whether a class belongs to the stock or the Databricks provider; its name does not count."""
+    return provider_of(class_.__module__) is not None
+
+
+def provider_of(module: str) -> str | None:
+    """Return the package of the provider whose connections the bridge serves, or None for all other modules."""
+    return next((provider for provider in (STOCK, DATABRICKS) if module.startswith(f"{provider}.")), None)
 
 
 def find(entries: Mapping[str, T], hook_class: type[object]) -> T | None:
