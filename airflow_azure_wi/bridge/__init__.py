@@ -1,4 +1,4 @@
-"""Makes hooks, operators, sensors and triggers of the stock Azure provider work with connections of this package.
+"""Makes the stock Azure provider and the Databricks provider work with connections of this package.
 
 It is on in every process, without an import in a DAG file, through Airflow's entry point group ``airflow.policy``
 (:mod:`~airflow_azure_wi.bridge.start`). It replaces ``BaseHook.get_connection``

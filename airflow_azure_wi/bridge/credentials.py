@@ -41,8 +41,8 @@ CLIENT_ID = "managed_identity_client_id"
 # The extra in which connections of other providers name the one to sign in with.
 AZURE_CONN_ID = "azure_conn_id"
 
-# The application of Azure Databricks, in all clouds:
-# https://learn.microsoft.com/azure/databricks/dev-tools/auth/azure-sp
+# The application of Azure Databricks, the same in all clouds:
+# https://github.com/databricks/databricks-sdk-py/blob/main/databricks/sdk/environments.py
 DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
 
 # Set for calls of stock functions that read their connection through BaseHook, so that the bridge does not see which
@@ -351,18 +351,14 @@ def _identity_error(hook: Any, problem: str) -> IdentityError:
 
 
 def _token(sign_in: SignIn, scope: str) -> str:
-    from airflow_azure_wi.hooks.masking import mask_once
-
     token = sign_in.credential().get_token(scope).token
-    mask_once(token)
+    airflow_compat.mask_once(token)
     return token
 
 
 async def _async_token(sign_in: SignIn, scope: str) -> str:
-    from airflow_azure_wi.hooks.masking import amask_once
-
     token = (await sign_in.async_credential().get_token(scope)).token
-    await amask_once(token)
+    await airflow_compat.amask_once(token)
     return token
 
 

@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import aiohttp
+import databricks.sql
 import pytest
 from airflow.providers.databricks.hooks.databricks import DatabricksHook
 from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
@@ -89,7 +91,7 @@ def test_operators_a_sensor_and_a_deferred_task_work_in_airflow(
     variables = workload_variables() | {"WORKSPACE": WORKSPACE, "HTTP_PATH": HTTP_PATH}
     done = Airflow(airflow.variables | dags).run("dags", "test", "databricks", **variables)
     said = done.stdout + done.stderr
-    paths = {re.sub(r"2\.\d", "2.x", path) for _, path, _ in workspace.visits}
+    paths = {re.sub(r"2\.\d", "2.x", path).replace("//", "/") for _, path, _ in workspace.visits}
     assert paths >= {"/api/2.x/repos/5", "/api/2.x/jobs/run-now", "/api/2.x/jobs/runs/get", HTTP_PATH}
     assert workspace.client_ids() == {azure.identity.client_id}
     assert not workspace.refusals
@@ -126,10 +128,9 @@ def test_no_extra_of_the_connection_reaches_the_sql_connector_or_another_host(
     dangerous = {"host": "elsewhere.azuredatabricks.net", "proxies": {"https": "http://127.0.0.1:1"}, "token": "dapi"}
     extra = identity.as_json() | dangerous | {"_tls_no_verify": True, "max_block_size": 1}
     define(monkeypatch, "azure_wi", "azure_workload_identity", extra, password="secret", login="token")
-    hook = DatabricksSqlHook(at("azure_wi", WORKSPACE), http_path=HTTP_PATH, enable_telemetry=False)
-    assert [tuple(row) for row in hook.get_records("select 42")] == [(42,)]
-    assert hook._get_extra_config() == {}
+    assert DatabricksHook(at("azure_wi", WORKSPACE)).find_job_id_by_name("nightly") == 42
     assert not workspace.refusals
+    assert options_of_sql_connector(at("azure_wi", WORKSPACE), monkeypatch).keys().isdisjoint(extra.keys() - {"host"})
 
 
 def test_without_an_endpoint_the_message_shows_at(identity: ManagedIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +169,29 @@ def test_a_wrong_azure_conn_id_is_named(
 
 
 def test_other_connections_keep_their_own_token_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
-    define(monkeypatch, "dbx", "databricks", {"catalog": "main"}, host=HOST, password="token")
-    hook = DatabricksSqlHook("dbx")
-    assert hook._get_token() == asyncio.run(hook._a_get_token()) == "token"
-    assert hook._get_extra_config() == {"catalog": "main"}
+    define(monkeypatch, "dbx", "databricks", {"use_cloud_fetch": False}, host=HOST, password="token")
+    options = options_of_sql_connector("dbx", monkeypatch)
+    assert (options["access_token"], options["use_cloud_fetch"]) == ("token", False)
+
+
+def test_azure_conn_id_is_no_option_of_the_sql_connector(
+    identity: ManagedIdentity, workload: OfflineAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    define(monkeypatch, "azure_wi", "azure_workload_identity", identity.as_json())
+    define(monkeypatch, "dbx", "databricks", {"use_cloud_fetch": False, "azure_conn_id": "azure_wi"}, host=HOST)
+    options = options_of_sql_connector("dbx", monkeypatch)
+    assert options["use_cloud_fetch"] is False
+    assert "azure_conn_id" not in options
+
+
+def options_of_sql_connector(conn_id: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the arguments that the hook of a connection calls the SQL connector with."""
+    called: dict[str, Any] = {}
+
+    def connect(host: str, http_path: str, access_token: str, **options: Any) -> Any:
+        called.update(options, host=host, http_path=http_path, access_token=access_token)
+        return Mock()
+
+    monkeypatch.setattr(databricks.sql, "connect", connect)
+    DatabricksSqlHook(conn_id, http_path=HTTP_PATH).get_conn()
+    return called
