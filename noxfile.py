@@ -235,10 +235,9 @@ def stock(session: nox.Session, airflow: str) -> None:
     target = BY_NAME[airflow]
     make_with(session, target, "test", "stock-test")
     sources = VENVS / "stock-sources"
-    pinned = next(pin for pin in target.pins.read_text(encoding="utf-8").splitlines() if pin.startswith(f"{STOCK}=="))
     # Uv downloads nothing that it does not install.
     pip = (sys.executable, "-m", "pip", "--quiet", "download", "--no-deps", "--no-binary", STOCK)
-    session.run(*pip, "--dest", str(sources), pinned, external=True)
+    session.run(*pip, "--dest", str(sources), f"{STOCK}=={versions_in(session)[STOCK]}", external=True)
     run(session, "python", "dev/_stock.py", str(sources))
 
 
