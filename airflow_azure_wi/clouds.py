@@ -20,6 +20,8 @@ class Cloud:
     :param resource_manager: the endpoint of Azure Resource Manager, as an https URL without a path.
     :param token_exchange_audience: the audience that a federated token must have to be accepted there.
     :param storage_suffix: what the hosts of Azure Storage end in.
+    :param ossrdbms: the resource that access tokens for Azure Database for PostgreSQL and MySQL are for
+        (``ossrdbmsResourceId`` in ``az cloud show``).
     :param other_authorities: further names of the authority host.
     """
 
@@ -29,6 +31,7 @@ class Cloud:
     resource_manager: str
     token_exchange_audience: str
     storage_suffix: str
+    ossrdbms: str
     other_authorities: tuple[str, ...] = ()
 
     @property
@@ -44,6 +47,7 @@ PUBLIC = Cloud(
     resource_manager="https://management.azure.com",
     token_exchange_audience="api://AzureADTokenExchange",
     storage_suffix="core.windows.net",
+    ossrdbms="https://ossrdbms-aad.database.windows.net",
     other_authorities=("login.windows.net", "login.microsoft.com", "sts.windows.net"),
 )
 US_GOVERNMENT = Cloud(
@@ -53,6 +57,7 @@ US_GOVERNMENT = Cloud(
     resource_manager="https://management.usgovcloudapi.net",
     token_exchange_audience="api://AzureADTokenExchangeUSGov",
     storage_suffix="core.usgovcloudapi.net",
+    ossrdbms="https://ossrdbms-aad.database.usgovcloudapi.net",
 )
 CHINA = Cloud(
     name="AzureChinaCloud",
@@ -61,6 +66,7 @@ CHINA = Cloud(
     resource_manager="https://management.chinacloudapi.cn",
     token_exchange_audience="api://AzureADTokenExchangeChina",
     storage_suffix="core.chinacloudapi.cn",
+    ossrdbms="https://ossrdbms-aad.database.chinacloudapi.cn",
     other_authorities=("login.partner.microsoftonline.cn",),
 )
 

@@ -151,6 +151,22 @@ OPTIONS = {
         default="True",
         type="boolean",
     ),
+    "database_sign_in": Option(
+        "Whether Airflow signs in to its own database with access tokens: for each new connection to the PostgreSQL "
+        "server of `[database] sql_alchemy_conn`, and to that of `[celery] result_backend`, as the user in that URL, "
+        "which needs no password. Only over TLS.",
+        example="True",
+        default="False",
+        type="boolean",
+    ),
+    "database_client_id": Option(
+        "The client id of the identity that signs in to Airflow's database, if AZURE_CLIENT_ID does not name it.",
+        example="6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10",
+    ),
+    "database_tenant_id": Option(
+        "The tenant of that identity, if AZURE_TENANT_ID does not name it: a GUID or a domain name.",
+        example="72f988bf-86f1-41af-91ab-2d7cd011db47",
+    ),
     "serve_stock_connections": Option(
         "Whether stock hooks also sign in with this package where they are given the plain id of a stock connection of "
         "type `azure` that names a workload identity, as Astro's Environment Manager makes them: with "

@@ -12,6 +12,8 @@ from airflow_azure_wi.bridge import imports, table
 
 def turn_on() -> None:
     """Patch each module once it is imported, unless the configuration turns the bridge off."""
+    if signs_in_to_database():
+        imports.when_imported("sqlalchemy", _listen_to_connections)
     if not is_enabled():
         return
     for name in airflow_compat.BASE_HOOK_MODULES:
@@ -28,6 +30,20 @@ def is_enabled() -> bool:
     except Exception as error:  # noqa: BLE001 - a mistake in the configuration must not keep Airflow from starting
         imports.warn_once(f"Airflow's configuration: {error} The bridge to the stock Azure hooks stays on.")
         return True
+
+
+def signs_in_to_database() -> bool:
+    """Return the option ``[azure_workload_identity] database_sign_in``."""
+    try:
+        return airflow_compat.switch("database_sign_in")
+    except Exception:  # noqa: BLE001 - as above; the first connection to the database says what is wrong
+        return True
+
+
+def _listen_to_connections(_: ModuleType) -> None:
+    from airflow_azure_wi.bridge import database
+
+    database.listen()
 
 
 def _patch_base_hook(module: ModuleType) -> None:

@@ -9,7 +9,15 @@ import pytest
 from tests.docs.pages import DOCS, ROOT
 
 PAGE = (DOCS / "assumptions.md").read_text(encoding="utf-8")
-GROUPS = ["Microsoft Entra ID", "AKS", "The official Helm chart", "Astro", "Airflow", "The Azure SDK"]
+GROUPS = [
+    "Microsoft Entra ID",
+    "AKS",
+    "The official Helm chart",
+    "Astro",
+    "Airflow",
+    "Azure Database for PostgreSQL",
+    "The Azure SDK",
+]
 # Assumption, source, tests.
 ROWS = [
     tuple(cell.strip() for cell in line.strip("|").split(" | "))
