@@ -85,13 +85,6 @@ def executor() -> str:
     return str(_module("airflow.sdk.configuration", "airflow.configuration").conf.get("core", "executor"))
 
 
-def logging_level() -> int:
-    """Return the level from which on lines are in the logs of tasks."""
-    name = _module("airflow.sdk.configuration", "airflow.configuration").conf.get("logging", "logging_level")
-    level = logging.getLevelName(str(name).upper())
-    return level if isinstance(level, int) else logging.INFO
-
-
 def switch(name: str) -> bool:
     """Return an option of type boolean, also while Airflow is being imported.
 
@@ -317,6 +310,12 @@ def connections_of_types(*conn_types: str) -> list[Any]:
     with create_session() as session:
         found = select(Connection).where(Connection.conn_type.in_(conn_types)).order_by(Connection.conn_id)
         return list(session.scalars(found))
+
+
+def ids_that_tasks_can_list(conn_type: str) -> list[str]:
+    """Return the ids of the connections of a type in Airflow's database, as tasks of 2.11 can read it; in 3, none."""
+    is_readable = version("apache-airflow").startswith("2.")
+    return [connection.conn_id for connection in connections_of_types(conn_type)] if is_readable else []
 
 
 def connection_details(conn_id: str | None) -> Any:

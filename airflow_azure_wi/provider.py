@@ -10,6 +10,9 @@ CONNECTION_TYPE = "azure_workload_identity"
 HOOK_CLASS = "airflow_azure_wi.hooks.azure_workload_identity.AzureWorkloadIdentityHook"
 HOOK_NAME = "Azure Workload Identity"
 
+# The id that README and documentation give a connection.
+README_CONNECTION = "azure_wi"
+
 # What Astro's Environment Manager makes, and the stock provider calls Azure.
 STOCK_CONNECTION_TYPE = "azure"
 

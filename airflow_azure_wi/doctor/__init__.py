@@ -11,9 +11,9 @@ from typing import NamedTuple
 from airflow_azure_wi.doctor import network_checks as network
 from airflow_azure_wi.doctor import token_checks as tokens
 from airflow_azure_wi.doctor.context import DoctorContext, target_of
-from airflow_azure_wi.doctor.result import Finding, Remark, Report, Result, Status
+from airflow_azure_wi.doctor.result import Finding, Remark, Report, Result, Status, log_report
 
-__all__ = ["DoctorContext", "Remark", "Report", "Result", "Status", "examine"]
+__all__ = ["DoctorContext", "Remark", "Report", "Result", "Status", "examine", "log_report"]
 
 
 class Check(NamedTuple):

@@ -1,5 +1,6 @@
 """What the checks find, for people (text of 80 columns), for programs (JSON), and for a message."""
 
+import logging
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +92,13 @@ class Report:
         next_step = "Add it under Admin > Connections, or give the id of one that is there."
         return cls(f"connection {quoted(conn_id)}", (Result("connection", Status.FAILED, found, next_step),), None)
 
+    @classmethod
+    def of_unreadable_connection(cls, conn_id: str, reason: str) -> "Report":
+        """Return what there is to say of a connection that Airflow cannot read."""
+        found = f"Airflow cannot read the connection {quoted(conn_id)}: {excerpt(reason)}"
+        next_step = "Check Airflow's Fernet key and its secrets backend, or save the connection again."
+        return cls(f"connection {quoted(conn_id)}", (Result("connection", Status.FAILED, found, next_step),), None)
+
     @property
     def is_ok(self) -> bool:
         """Whether no check failed."""
@@ -146,6 +154,15 @@ class Report:
         if failed := [result.name for result in self.failed()]:
             return f"Failed: {', '.join(failed)}."
         return self.signed_in or "Nothing failed, but no sign-in was made."
+
+
+def log_report(logger: Any, text: str, *, is_ok: bool) -> None:
+    """Write the text of a report into a log, at whatever level that is set to.
+
+    :param logger: a logger of the standard library, or of an Airflow operator.
+    """
+    level = max(logging.INFO if is_ok else logging.ERROR, logger.getEffectiveLevel())
+    logger.log(level, "\n%s", text)
 
 
 def format_duration(seconds: float) -> str:

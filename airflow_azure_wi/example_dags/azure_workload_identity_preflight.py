@@ -1,7 +1,7 @@
-"""Check whether tasks and triggers can sign in. The report is in the task logs.
+"""Check whether tasks and triggers can sign in. The report is in the task logs, and in the XCom "report" of each task.
 
 For deployments without a shell. Trigger it with the id of your connection and the scopes of the services that your DAGs
-use.
+use. Without an id, it takes the only connection of this type that a task can find, or azure_wi.
 """
 
 import pendulum
@@ -20,10 +20,12 @@ with DAG(
     catchup=False,
     tags=["azure", "preflight"],
     params={
-        "conn_id": "azure_wi",
+        "conn_id": "",
         "scopes": ["https://storage.azure.com/.default"],
         "subscription_id": "",
     },
+    # A retry would hide the report of the attempt before it.
+    default_args={"retries": 0},
     # Keeps the rendered scopes a list.
     render_template_as_native_obj=True,
     doc_md=__doc__,

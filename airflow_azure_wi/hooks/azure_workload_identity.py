@@ -192,7 +192,11 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         """
         from airflow_azure_wi import doctor
 
-        context = self._doctor_context(self.get_connection(self._own_id()))
+        try:
+            connection = self.get_connection(self._own_id())
+        except Exception as error:  # noqa: BLE001 - secrets backends and Fernet raise what they like
+            return self._report_unreadable(error)
+        context = self._doctor_context(connection)
         return doctor.examine(context, scopes=scopes, subscription_id=subscription_id)
 
     async def aexamine(self, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> "Report":
@@ -201,7 +205,11 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         from airflow_azure_wi import doctor
 
-        context = self._doctor_context(await airflow_compat.aget_connection(self, self._own_id()))
+        try:
+            connection = await airflow_compat.aget_connection(self, self._own_id())
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._report_unreadable(error)
+        context = self._doctor_context(connection)
         return await asyncio.to_thread(doctor.examine, context, scopes=scopes, subscription_id=subscription_id)
 
     def _shared_credential(self, *, is_async: bool) -> Any:
@@ -255,6 +263,13 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             options=airflow_compat.options(),
             serves_stock=airflow_compat.serves_stock_connections(),
         )
+
+    def _report_unreadable(self, error: Exception) -> "Report":
+        from airflow_azure_wi.doctor import Report
+
+        is_missing = airflow_compat.is_not_found(error)
+        report = Report.of_missing_connection if is_missing else Report.of_unreadable_connection
+        return report(self._own_id(), str(error) or type(error).__name__)
 
     def _name(self) -> str:
         return f"connection {quoted(self.conn_id)}"

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from airflow_azure_wi import __version__, airflow_compat
 from airflow_azure_wi.clouds import CLOUDS
 from airflow_azure_wi.page import check, connect, link
+from airflow_azure_wi.provider import README_CONNECTION
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -101,7 +102,7 @@ def show(user: GetUserDep) -> HTMLResponse:
         here=link.this_deployment() if may_edit else None,
         clouds=CLOUDS.values(),
         known=known,
-        default_id=known[0] if len(known) == 1 else connect.DEFAULT_ID,
+        default_id=known[0] if len(known) == 1 else README_CONNECTION,
     )
 
 

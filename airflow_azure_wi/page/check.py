@@ -4,10 +4,9 @@ import os
 from typing import Any
 
 from airflow_azure_wi import airflow_compat
-from airflow_azure_wi.doctor import DoctorContext, Report, Result, Status, examine
+from airflow_azure_wi.doctor import DoctorContext, Report, examine
 from airflow_azure_wi.identity import is_stock_workload_identity
 from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
-from airflow_azure_wi.redaction import excerpt, quoted
 
 
 def report_on(conn_id: str) -> dict[str, Any]:
@@ -23,7 +22,7 @@ def report_on(conn_id: str) -> dict[str, Any]:
     except LookupError as error:
         return Report.of_missing_connection(conn_id, str(error)).as_json()
     except Exception as error:  # noqa: BLE001 - secrets backends and Fernet raise what they like
-        return _unreadable(conn_id, error).as_json()
+        return Report.of_unreadable_connection(conn_id, str(error) or type(error).__name__).as_json()
     return examine(context).as_json()
 
 
@@ -40,14 +39,3 @@ def _names_workload_identity(connection: Any) -> bool:
         return is_stock_workload_identity(connection)
     except Exception:  # noqa: BLE001 - stored with another Fernet key: not one that can be checked
         return False
-
-
-def _unreadable(conn_id: str, error: Exception) -> Report:
-    reason = excerpt(str(error) or type(error).__name__)
-    result = Result(
-        "connection",
-        Status.FAILED,
-        f"Airflow cannot read the connection {quoted(conn_id)}: {reason}",
-        "Check Airflow's Fernet key and its secrets backend, or save the connection again.",
-    )
-    return Report(f"connection {quoted(conn_id)}", (result,), None)

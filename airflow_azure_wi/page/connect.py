@@ -11,9 +11,6 @@ from airflow_azure_wi.errors import IdentityError
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.provider import FIELDS
 
-# The default of README and documentation.
-DEFAULT_ID = "azure_wi"
-
 
 def connection_from(pasted: str, connection_id: str, cloud: str = "") -> dict[str, Any]:
     """Return the connection that was pasted, or what is wrong with it, by field.
