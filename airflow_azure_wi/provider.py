@@ -85,7 +85,7 @@ FIELDS = {
 FORM: dict[str, Any] = {
     "hidden-fields": ["host", "schema", "login", "password", "port"],
     "relabeling": {},
-    "placeholders": {name: field.example for name, field in FIELDS.items()},
+    "placeholders": {name: f"e.g. {field.example}" for name, field in FIELDS.items()},
 }
 
 

@@ -167,7 +167,7 @@ def print_report(reports: list[dict[str, str]], exchanges: list[Exchange], failu
 def serve(variables: dict[str, str]) -> None:
     """Run Airflow with its web page until Ctrl+C."""
     with standalone(variables) as running:
-        say(f"Starting Airflow; in a moment its connections are at {running.address}/connections . Ctrl+C ends it.")
+        say(f"Starting Airflow; soon it is at {running.address}/plugin/azure-workload-identity . Ctrl+C ends it.")
         with suppress(KeyboardInterrupt):
             running.process.wait()
         say("Stopping Airflow")

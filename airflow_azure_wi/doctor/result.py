@@ -11,6 +11,8 @@ from airflow_azure_wi.redaction import escaped, excerpt, quoted
 
 _WIDTH = 80
 _MARGIN = " " * 27
+_LONGEST_VERDICT = 300
+_NO_SIGN_IN = "Nothing failed, but no sign-in was made."
 _LINK = "This makes Microsoft Entra ID accept the federated token of this workload."
 _ROLE = "This assigns the role."
 _RUN_IT = "Run it in a shell where the Azure CLI is signed in; it takes a few minutes to work:"
@@ -32,6 +34,7 @@ class Finding(NamedTuple):
     found: str
     next_step: str | None = None
     commands: tuple[str, ...] = ()
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Result:
     :param found: what it found; never a token.
     :param next_step: what to do about it, or None where there is nothing to do.
     :param commands: shell commands that fix it, ready to run.
+    :param cause: what is wrong in a sentence, if that is not how ``found`` begins.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Result:
     found: str
     next_step: str | None = None
     commands: tuple[str, ...] = ()
+    cause: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a program reads it."""
@@ -120,6 +125,19 @@ class Report:
             parts += result.commands
         return "\n".join(parts)
 
+    def verdict(self) -> str:
+        """Return who signed in or, if a check failed, what is wrong and what to do: for Airflow's Test button.
+
+        Its page shows the message for seconds, as one paragraph.
+        """
+        failed = next(self.failed(), None)
+        if failed is None:
+            return _cut(self.signed_in or _NO_SIGN_IN, _LONGEST_VERDICT)
+        next_step = f" Next step: {failed.next_step}" if failed.next_step else ""
+        cause = failed.cause or failed.found.partition("\n")[0]
+        room = max(_LONGEST_VERDICT - len(next_step), _LONGEST_VERDICT // 3)
+        return _cut(_cut(cause, room) + next_step, _LONGEST_VERDICT)
+
     def as_json(self) -> dict[str, Any]:
         """Return the report as programs read it, made of what JSON has."""
         remark = self.remark if self.is_ok else None
@@ -153,7 +171,11 @@ class Report:
     def _verdict(self) -> str:
         if failed := [result.name for result in self.failed()]:
             return f"Failed: {', '.join(failed)}."
-        return self.signed_in or "Nothing failed, but no sign-in was made."
+        return self.signed_in or _NO_SIGN_IN
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3].rstrip()}..."
 
 
 def log_report(logger: Any, text: str, *, is_ok: bool) -> None:

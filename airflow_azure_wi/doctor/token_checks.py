@@ -214,7 +214,8 @@ def _refused(context: DoctorContext, error: TokenExchangeError) -> Finding:
     next_step = error.next_step
     if commands and error.code == _NO_MATCH_FOR_AUDIENCE:
         next_step += " Or let the credential expect the token's audience, with the command below."
-    return Finding(Status.FAILED, "\n".join(filter(None, [found, *details])), next_step, commands)
+    cause = f"{error.code}: {error.cause}" if error.code else error.cause
+    return Finding(Status.FAILED, "\n".join(filter(None, [found, *details])), next_step, commands, cause)
 
 
 def _commands(context: DoctorContext, code: str | None) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The hook: one Airflow connection, and every Azure SDK client, token and tool that works through it."""
 
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from airflow_azure_wi.identity import WorkloadIdentity
 
 Client = TypeVar("Client")
+
+# What rich, by which Airflow prints, takes for markup: RE_TAGS in
+# https://github.com/Textualize/rich/blob/master/rich/markup.py
+_MARKUP = re.compile(r"\[([a-z#/@][^\[\]]*)\]")
 
 
 class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
@@ -181,8 +186,13 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Make the checks of the doctor, and say as whom the connection signs in or why it does not."""
-        report = self.examine()
-        return report.is_ok, report.short()
+        from airflow_azure_wi import doctor
+
+        # Airflow tests a copy of the connection, under an id that means nothing to a user.
+        report = doctor.examine(self._doctor_context(self.get_connection(self._own_id()), "this connection"))
+        self.log.info("\n%s", report.as_text())
+        # `airflow connections test` would print no word that is in brackets.
+        return report.is_ok, _MARKUP.sub(r"(\1)", report.verdict())
 
     def examine(self, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> "Report":
         """Make the checks of ``airflow-azure-wi doctor`` here, and return all that they found.
@@ -253,13 +263,13 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         return identity_from_connection(connection, environment=os.environ, source=self._name())
 
-    def _doctor_context(self, connection: Any) -> "DoctorContext":
+    def _doctor_context(self, connection: Any, about: str | None = None) -> "DoctorContext":
         from airflow_azure_wi.doctor import DoctorContext
 
         return DoctorContext.of(
             connection,
             environment=os.environ,
-            source=self._name(),
+            source=about or self._name(),
             options=airflow_compat.options(),
             serves_stock=airflow_compat.serves_stock_connections(),
         )

@@ -104,7 +104,8 @@ def test_the_connection_is_tested_on_a_worker(deployment: Deployment, azure: Off
     finally:
         azure.identity.add_credential(trusted)
     assert tested["state"] == "failed", tested
-    assert "az identity federated-credential create" in tested["result_message"], tested
+    assert tested["result_message"].startswith("AADSTS70025: "), tested
+    assert "Next step: " in tested["result_message"], tested
 
 
 def enqueue_test(deployment: Deployment, connection: dict[str, str]) -> dict[str, str]:

@@ -70,7 +70,7 @@ def azure_page(page: Page, deployment: Deployment) -> AzurePage:
 
 
 def test_a_deployment_is_linked_connected_checked_and_repaired(
-    azure_page: AzurePage, page: Page, deployment: Deployment, terminal: Terminal, picture: Picture
+    azure_page: AzurePage, page: Page, terminal: Terminal, picture: Picture
 ) -> None:
     # Link
     azure_page.fill("Managed identity name", IDENTITY.name)
@@ -92,7 +92,7 @@ def test_a_deployment_is_linked_connected_checked_and_repaired(
         take(page, picture, "page-connect")
     azure_page.save.click()
     expect(azure_page.frame.locator("#saved")).to_have_text(f"Created connection {CONNECTION}.")
-    stored = deployment.get(f"/api/v2/connections/{CONNECTION}")
+    stored = page.request.get(f"/api/v2/connections/{CONNECTION}").json()
     assert stored["conn_type"] == "azure_workload_identity"
     assert json.loads(stored["extra"]) == {
         "clientId": IDENTITY.client_id,
@@ -137,18 +137,16 @@ def take(page: Page, picture: Picture, name: str) -> None:
     page.emulate_media(color_scheme="light")
 
 
-def test_an_existing_connection_is_updated_and_nothing_else_of_it_changed(
-    azure_page: AzurePage, deployment: Deployment
-) -> None:
+def test_an_existing_connection_is_updated_and_nothing_else_of_it_changed(azure_page: AzurePage, page: Page) -> None:
     stored = {"connection_id": "old_azure", "conn_type": "azure", "description": "of the data team", "extra": "{}"}
-    deployment.post("/api/v2/connections", stored)
+    assert page.request.post("/api/v2/connections", data=stored).ok
     azure_page.fill("Paste what the command printed", json.dumps(IDENTITY.as_json()))
     azure_page.fill("Connection ID", "old_azure")
     expect(azure_page.frame.locator("#connection-warning")).to_contain_text("There is a connection old_azure")
     expect(azure_page.frame.locator("#connection-warning")).to_contain_text("of the type azure")
     azure_page.frame.get_by_role("button", name="Update connection").click()
     expect(azure_page.frame.locator("#saved")).to_have_text("Updated connection old_azure.")
-    found = deployment.get("/api/v2/connections/old_azure")
+    found = page.request.get("/api/v2/connections/old_azure").json()
     assert found["conn_type"] == "azure_workload_identity"
     assert json.loads(found["extra"])["clientId"] == IDENTITY.client_id
     assert found["description"] == "of the data team"

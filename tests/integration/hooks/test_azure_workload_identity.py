@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from azure.mgmt.storage import StorageManagementClient
 from azure.mgmt.storage.aio import StorageManagementClient as AsyncStorageManagementClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
+from rich.console import Console
 
 from airflow_azure_wi import AzureWorkloadIdentityHook, airflow_compat
 from airflow_azure_wi.errors import ClientError, DeploymentError, IdentityError
@@ -200,8 +202,21 @@ def test_the_test_says_why_it_failed(hook: Any, identity: ManagedIdentity) -> No
     identity.remove_credential("worker")
     works, message = hook.test_connection()
     assert not works
-    assert "AADSTS70025" in message
-    assert "Next step:" in message
+    # What Airflow shows for seconds, and of a connection whose id there is none that a user gave.
+    assert message.startswith("AADSTS70025: The managed identity has no federated identity credential")
+    assert "Next step: " in message
+    assert len(message) <= 300
+    assert "connection '" not in message
+
+
+def test_the_test_loses_no_word_where_airflow_prints_it(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__AZURE_WORKLOAD_IDENTITY__DEVELOPMENT_CREDENTIAL", "az")
+    works, message = hook.test_connection()
+    assert not works
+    printed = StringIO()
+    Console(file=printed, width=1000).print(message)
+    assert printed.getvalue().strip() == message
+    assert "azure_workload_identity" in message
 
 
 def test_connection_get_hook_builds_it(hook: Any) -> None:

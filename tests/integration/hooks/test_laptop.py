@@ -172,7 +172,7 @@ def test_the_test_says_that_it_is_a_developer(laptop: Any, identity: ManagedIden
     works, said = laptop("azure_cli").test_connection()
     assert works
     assert said.startswith(f"Signed in as {ADA} (object id 11111111-2222-3333-4444-555555555555) in tenant ")
-    assert "developer ([azure_workload_identity] development_credential = azure_cli), not" in said
+    assert "developer ((azure_workload_identity) development_credential = azure_cli), not" in said
 
 
 def test_the_doctor_says_what_it_could_not_look_at(laptop: Any) -> None:

@@ -38,6 +38,19 @@ def test_the_short_form_is_cause_next_step_and_command() -> None:
     ]
 
 
+def test_the_verdict_is_cause_and_next_step_and_fits_the_test_button() -> None:
+    assert Report("x", (FINE, ODD), "Signed in as x.").verdict() == "Signed in as x."
+    assert Report("x", (FINE, REFUSED), None).verdict() == f"refused: {LONG} Next step: Do something."
+    caused = Result("token exchange", Status.FAILED, "a: b", "Do something.", cause="b")
+    assert Report("x", (caused, REFUSED), None).verdict() == "b Next step: Do something."
+    endless = Result("token exchange", Status.FAILED, "a " * 500, "Do something.")
+    shown = Report("x", (endless,), None).verdict()
+    assert shown.endswith("... Next step: Do something.")
+    assert len(shown) <= 300
+    talkative = Result("token exchange", Status.FAILED, "a " * 500, "Do something. " * 50)
+    assert len(Report("x", (talkative,), None).verdict()) <= 300
+
+
 def test_programs_read_the_same() -> None:
     shown = json.loads(json.dumps(Report("x", (REFUSED,), None).as_json()))
     assert not shown["ok"]
