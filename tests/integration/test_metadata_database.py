@@ -61,6 +61,10 @@ MISTAKES = (
     ({"AZURE_CLIENT_ID": ""}, "clientId is missing"),
     ({"AZURE_CLIENT_ID": ""}, "set [azure_workload_identity] database_client_id and database_tenant_id, or AZURE_"),
     ({OPTION.format("TENANT_ID"): "x y"}, "tenantId is 'x y'"),
+    (
+        {OPTION.format("CLIENT_ID"): "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.x"},
+        "clientId is something that looks like a t",
+    ),
     ({"AZURE_FEDERATED_TOKEN_FILE": "/nowhere"}, "'/nowhere' (from the environment variable AZURE_FEDERATED_TOKEN"),
 )
 

@@ -130,13 +130,16 @@ def test_a_machine_without_shared_memory_needs_a_folder(tmp_path: Path) -> None:
     assert default_token_cache_folder({}, 50000, shared_memory=tmp_path / "missing") is None
 
 
-SWITCHES_OF_THE_BRIDGE = {"bridge_stock_hooks", "serve_stock_connections"}
+OF_THE_BRIDGE = {
+    *("bridge_stock_hooks", "serve_stock_connections"),
+    *("database_sign_in", "database_client_id", "database_tenant_id"),
+}
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
 
 
 @pytest.mark.parametrize("wrapped", [TOKEN, f"Bearer {TOKEN}", f'"{TOKEN}"', f"https://{TOKEN}"])
 @pytest.mark.parametrize(
-    "name", ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", *sorted(set(OPTIONS) - SWITCHES_OF_THE_BRIDGE)]
+    "name", ["AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST", *sorted(set(OPTIONS) - OF_THE_BRIDGE)]
 )
 def test_a_token_in_the_wrong_place_is_not_repeated(name: str, wrapped: str) -> None:
     variables = {name: wrapped} if name.startswith("AZURE_") else {}
