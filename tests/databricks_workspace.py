@@ -98,9 +98,9 @@ class DatabricksWorkspace:
 OK = ttypes.TStatus(statusCode=ttypes.TStatusCode.SUCCESS_STATUS)
 HANDLE = ttypes.THandleIdentifier(guid=b"0123456789abcdef", secret=b"0123456789abcdef")
 PROTOCOL = ttypes.TProtocolVersion.SPARK_CLI_SERVICE_PROTOCOL_V7
-INTEGER = ttypes.TTypeDesc(
-    types=[ttypes.TTypeEntry(primitiveEntry=ttypes.TPrimitiveTypeEntry(type=ttypes.TTypeId.INT_TYPE))]
-)
+# Its class has another name in databricks-sql-connector 4.0.
+PRIMITIVE_TYPE = ttypes.TTypeEntry.thrift_spec[1][3][0]
+INTEGER = ttypes.TTypeDesc(types=[ttypes.TTypeEntry(primitiveEntry=PRIMITIVE_TYPE(type=ttypes.TTypeId.INT_TYPE))])
 
 
 class Warehouse:
