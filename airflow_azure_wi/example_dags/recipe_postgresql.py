@@ -8,7 +8,7 @@ Install: `apache-airflow-providers-postgres` for that, `psycopg[binary]` for `wi
 `PGSSLROOTCERT=/etc/ssl/certs/ca-certificates.crt` in the environment of the workers.
 Grant, in the database `postgres`, as the server's Entra administrator: `SELECT * FROM
 pgaadauth_create_principal('airflow', false, false);` (`airflow` is the name of the managed identity).
-Tested by running it against a stand-in server that speaks TLS and the parts of PostgreSQL's protocol that this needs.
+Tested by running it against Debian's PostgreSQL with TLS, which validates the access token as Azure does.
 """
 
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator

@@ -13,8 +13,8 @@ import pytest
 from airflow_azure_wi.testing import OfflineAzure
 from airflow_azure_wi.testing.entra import Exchange
 from tests.airflow_program import Airflow
+from tests.postgresql import PostgresqlServer, SignIn, postgresql_server
 from tests.recipes.conftest import Run, run_dags
-from tests.recipes.postgresql_server import PostgresqlServer, SignIn
 from tests.recorder import Answer, Recorded, Recorder
 
 STAND_INS = Path(__file__).parent / "stand_ins"
@@ -82,7 +82,8 @@ def ran(
     running_azure.entra.register_resource(SNOWFLAKE)
     running_recorder.requests.clear()
     running_recorder.answers = ANSWERS
-    with PostgresqlServer(running_azure._certificates.issue("postgresql", POSTGRESQL_HOST)) as postgresql:
+    with postgresql_server(running_azure, POSTGRESQL_HOST) as postgresql:
+        postgresql.create_role("airflow", running_azure.identity, "sales")
         variables = (
             running_azure.environment()
             | connections(running_azure, postgresql)
@@ -96,7 +97,7 @@ def ran(
 
 
 def connections(azure: OfflineAzure, postgresql: PostgresqlServer) -> dict[str, str]:
-    """Those that the recipes name, as they say; but for the stand-in's port."""
+    """Those that the recipes name, as they say; but for the port."""
     identity = {"conn_type": "azure_workload_identity", "extra": azure.identity_json()}
     database = {
         "conn_type": "postgres",
@@ -110,7 +111,7 @@ def connections(azure: OfflineAzure, postgresql: PostgresqlServer) -> dict[str, 
 
 
 def led_to(postgresql: PostgresqlServer, azure: OfflineAzure) -> dict[str, str]:
-    """What leads PostgreSQL's clients to the stand-in under the real name, which its certificate has to hold."""
+    """What leads PostgreSQL's clients to the server under the real name, which its certificate has to hold."""
     trusted = azure.environment()["SSL_CERT_FILE"]
     return {"PGHOSTADDR": "127.0.0.1", "PGPORT": str(postgresql.port), "PGSSLROOTCERT": trusted}
 
@@ -152,9 +153,7 @@ def test_postgresql(ran: Ran, is_of_the_identity: Callable[..., bool]) -> None:
     assert ran.runs["recipe_postgresql"].returned == [[("airflow",)]], (
         "by psycopg; what operators return is not printed"
     )
-    assert [(seen.user, seen.database, seen.host) for seen in ran.sign_ins] == [
-        ("airflow", "sales", POSTGRESQL_HOST)
-    ] * 2
+    assert [(seen.role, seen.refused) for seen in ran.sign_ins] == [("airflow", None)] * 2
     assert is_of_the_identity([seen.claims for seen in ran.sign_ins], POSTGRESQL)
 
 
