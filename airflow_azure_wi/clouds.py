@@ -22,6 +22,8 @@ class Cloud:
     :param storage_suffix: what the hosts of Azure Storage end in.
     :param ossrdbms: the resource that access tokens for Azure Database for PostgreSQL and MySQL are for
         (``ossrdbmsResourceId`` in ``az cloud show``).
+    :param sql_resource: what an access token for Azure SQL, Synapse SQL or Fabric is for, as an https URL without a
+        path.
     :param other_authorities: further names of the authority host.
     """
 
@@ -32,6 +34,7 @@ class Cloud:
     token_exchange_audience: str
     storage_suffix: str
     ossrdbms: str
+    sql_resource: str
     other_authorities: tuple[str, ...] = ()
 
     @property
@@ -48,6 +51,7 @@ PUBLIC = Cloud(
     token_exchange_audience="api://AzureADTokenExchange",
     storage_suffix="core.windows.net",
     ossrdbms="https://ossrdbms-aad.database.windows.net",
+    sql_resource="https://database.windows.net",
     other_authorities=("login.windows.net", "login.microsoft.com", "sts.windows.net"),
 )
 US_GOVERNMENT = Cloud(
@@ -58,6 +62,7 @@ US_GOVERNMENT = Cloud(
     token_exchange_audience="api://AzureADTokenExchangeUSGov",
     storage_suffix="core.usgovcloudapi.net",
     ossrdbms="https://ossrdbms-aad.database.usgovcloudapi.net",
+    sql_resource="https://database.usgovcloudapi.net",
 )
 CHINA = Cloud(
     name="AzureChinaCloud",
@@ -67,6 +72,7 @@ CHINA = Cloud(
     token_exchange_audience="api://AzureADTokenExchangeChina",
     storage_suffix="core.chinacloudapi.cn",
     ossrdbms="https://ossrdbms-aad.database.chinacloudapi.cn",
+    sql_resource="https://database.chinacloudapi.cn",
     other_authorities=("login.partner.microsoftonline.cn",),
 )
 

@@ -39,6 +39,8 @@ LIBSECRET = DebianPackage("libsecret-1-0", lambda: _has_library("libsecret-1.so.
 POSTGRESQL = DebianPackage("postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")))
 REDIS = DebianPackage("redis-server", lambda: shutil.which("redis-server") is not None)
 SHELLCHECK = DebianPackage("shellcheck", lambda: shutil.which("shellcheck") is not None)
+# What pyodbc is linked with.
+UNIXODBC = DebianPackage("libodbc2", lambda: _has_library("libodbc.so.2"))
 
 
 def install(*packages: DebianPackage) -> None:

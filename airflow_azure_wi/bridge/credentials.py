@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge.imports import warn_once
-from airflow_azure_wi.errors import EndpointError, IdentityError
+from airflow_azure_wi.errors import EndpointError, IdentityError, WorkloadIdentityError
 from airflow_azure_wi.provider import CONNECTION_TYPE
-from airflow_azure_wi.redaction import quoted
+from airflow_azure_wi.redaction import excerpt, quoted
 
 # All other imports are in the functions that need them: every process that has BaseHook imports this module.
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ AZURE_CONN_ID = "azure_conn_id"
 # The application of Azure Databricks, the same in all clouds:
 # https://github.com/databricks/databricks-sdk-py/blob/main/databricks/sdk/environments.py
 DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
+
+# Its name in messages.
+_KEY_VAULT_BACKEND = "the secrets backend AzureKeyVaultBackend (backend_kwargs in Airflow's configuration)"
+
+# The attribute of a connection that holds an access token: its length in bytes, and the token in UTF-16.
+# https://learn.microsoft.com/sql/connect/odbc/using-azure-active-directory
+SQL_COPT_SS_ACCESS_TOKEN = 1256
 
 # Set for calls of stock functions that read their connection through BaseHook, so that the bridge does not see which
 # hook it is for: the endpoint that they need; a connection that was just read, and its id.
@@ -251,6 +258,29 @@ def databricks_sql_options(original: Any, hook: Any) -> Any:
     return {name: value for name, value in original(hook).items() if name != AZURE_CONN_ID}
 
 
+def odbc_connect_kwargs(original: Any, hook: Any) -> Any:
+    """Return the arguments of ``pyodbc.connect``, with an access token where the connection has ``azure_conn_id``.
+
+    The original makes integers of all attributes, so that the token can be in no setting.
+    """
+    arguments = original(hook)
+    azure_conn_id = _azure_conn_id_of(hook.connection)
+    if azure_conn_id is None:
+        return arguments
+    sign_in = _sign_in_named_by(hook.connection, azure_conn_id)
+    token = _token(sign_in, f"{sign_in.identity.cloud.sql_resource}/.default").encode("utf-16-le")
+    attribute = {SQL_COPT_SS_ACCESS_TOKEN: _HiddenBytes(len(token).to_bytes(4, "little") + token)}
+    return arguments | {"attrs_before": arguments.get("attrs_before", {}) | attribute}
+
+
+def odbc_connection_string(original: Any, hook: Any) -> Any:
+    """Return the connection string without ``azure_conn_id``, which means nothing to a driver."""
+    connection_string, extra = original(hook), hook.connection_extra
+    if AZURE_CONN_ID not in extra:
+        return connection_string
+    return connection_string.replace(f"{AZURE_CONN_ID}={extra[AZURE_CONN_ID]};", "", 1)
+
+
 def data_lake_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
     """Return the stock adapter with ``get_token``, which current clients of the service call."""
     adapter = original(*args, **kwargs)
@@ -263,6 +293,24 @@ def adls_credentials(original: Any, filesystem: Any, **kwargs: Any) -> Any:
     """Return the shared credential, and None for the synchronous one, as adlfs does for a credential it is given."""
     sign_in = sign_in_of_client_id(kwargs.get(CLIENT_ID))
     return original(filesystem, **kwargs) if sign_in is None else (sign_in.async_credential(), None)
+
+
+def key_vault_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return the shared credential of the identity that the settings of the secrets backend name."""
+    from airflow_azure_wi.identity import STOCK_NAMES
+
+    settings = {name: kwargs.get(name) for name in STOCK_NAMES}
+    if not all(settings.values()):
+        return original(*args, **kwargs)
+    try:
+        return _credential_of_backend(settings)
+    except Exception as error:  # noqa: BLE001 - Airflow reads connections, Variables and options through the backend
+        known = isinstance(error, WorkloadIdentityError)
+        warn_once(
+            f"{error if known else f'{type(error).__name__}: {excerpt(str(error))}'}\n"
+            f"Until that is fixed, {_KEY_VAULT_BACKEND} signs in as it does without airflow-azure-wi."
+        )
+        return original(*args, **kwargs)
 
 
 # What the replacements use.
@@ -294,60 +342,70 @@ def _plain_id_expected(azure_conn_id: Any) -> Iterator[None]:
 
 
 def _databricks_sign_in(hook: Any) -> SignIn | None:
-    if (known := _known_sign_in(hook)) or (azure_conn_id := _azure_conn_id_of(hook)) is None:
+    if (known := _known_sign_in(hook)) or (azure_conn_id := _azure_conn_id_of(hook.databricks_conn)) is None:
         return known
-    with _expecting_azure_conn_id(hook, azure_conn_id):
-        connection = airflow_compat.BaseHook.get_connection(azure_conn_id)
-    return _keep_sign_in(hook, connection)
+    # Kept for its next request, as the hook keeps its own connection.
+    hook.azure_workload_identity = _sign_in_named_by(hook.databricks_conn, azure_conn_id)
+    return sign_in_of(hook)
 
 
 async def _async_databricks_sign_in(hook: Any) -> SignIn | None:
-    if (known := _known_sign_in(hook)) or (azure_conn_id := _azure_conn_id_of(hook)) is None:
+    if (known := _known_sign_in(hook)) or (azure_conn_id := _azure_conn_id_of(hook.databricks_conn)) is None:
         return known
-    with _expecting_azure_conn_id(hook, azure_conn_id):
-        connection = await airflow_compat.aget_connection(airflow_compat.BaseHook, azure_conn_id)
-    return _keep_sign_in(hook, connection)
+    with _expecting_azure_conn_id(hook.databricks_conn, azure_conn_id):
+        named = await airflow_compat.aget_connection(airflow_compat.BaseHook, azure_conn_id)
+    hook.azure_workload_identity = _sign_in_expected_of(hook.databricks_conn, named)
+    return sign_in_of(hook)
 
 
 def _known_sign_in(hook: Any) -> SignIn | None:
     return sign_in_of(hook.databricks_conn) or sign_in_of(hook)
 
 
-def _azure_conn_id_of(hook: Any) -> Any:
-    azure_conn_id = hook.databricks_conn.extra_dejson.get(AZURE_CONN_ID)
+def _azure_conn_id_of(connection: Any) -> Any:
+    azure_conn_id = connection.extra_dejson.get(AZURE_CONN_ID)
     if azure_conn_id and (not isinstance(azure_conn_id, str) or _endpoint_in(azure_conn_id)):
         raise _identity_error(
-            hook, f"{quoted(azure_conn_id)} is not a plain id, and the host is set in this connection"
+            connection, f"{quoted(azure_conn_id)} is not a plain id, and the host is set in this connection"
         )
     return azure_conn_id or None
 
 
+def _sign_in_named_by(connection: Any, azure_conn_id: str) -> SignIn:
+    with _expecting_azure_conn_id(connection, azure_conn_id):
+        named = airflow_compat.BaseHook.get_connection(azure_conn_id)
+    return _sign_in_expected_of(connection, named)
+
+
 @contextmanager
-def _expecting_azure_conn_id(hook: Any, azure_conn_id: str) -> Iterator[None]:
+def _expecting_azure_conn_id(connection: Any, azure_conn_id: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
         if not airflow_compat.is_not_found(error):
             raise
-        raise _identity_error(hook, f"there is no connection {quoted(azure_conn_id)}") from error
+        raise _identity_error(connection, f"there is no connection {quoted(azure_conn_id)}") from error
 
 
-def _keep_sign_in(hook: Any, connection: Any) -> SignIn:
-    """Keep how to sign in for the next request of a hook, which keeps its own connection, too."""
-    sign_in = sign_in_of(connection)
+def _sign_in_expected_of(connection: Any, named: Any) -> SignIn:
+    sign_in = sign_in_of(named)
     if sign_in is None:
-        raise _identity_error(
-            hook, f"connection {quoted(connection.conn_id)} is of type {quoted(connection.conn_type)}"
-        )
-    hook.azure_workload_identity = sign_in
+        raise _identity_error(connection, f"connection {quoted(named.conn_id)} is of type {quoted(named.conn_type)}")
     return sign_in
 
 
-def _identity_error(hook: Any, problem: str) -> IdentityError:
+def _identity_error(connection: Any, problem: str) -> IdentityError:
     return IdentityError(
-        f"{AZURE_CONN_ID} in the extra of connection {quoted(hook.databricks_conn.conn_id)}",
+        f"{AZURE_CONN_ID} in the extra of connection {quoted(connection.conn_id)}",
         [f"{problem}: expected the plain id of a connection of type {CONNECTION_TYPE!r}"],
     )
+
+
+class _HiddenBytes(bytes):
+    """Bytes that whoever prints them does not see."""
+
+    def __repr__(self) -> str:
+        return "b'...'"
 
 
 def _token(sign_in: SignIn, scope: str) -> str:
@@ -360,6 +418,17 @@ async def _async_token(sign_in: SignIn, scope: str) -> str:
     token = (await sign_in.async_credential().get_token(scope)).token
     await airflow_compat.amask_once(token)
     return token
+
+
+def _credential_of_backend(settings: dict[str, Any]) -> "WorkloadIdentityCredential":
+    from airflow_azure_wi.identity import WorkloadIdentity
+    from airflow_azure_wi.tokens import read_federated_token
+
+    identity = WorkloadIdentity.from_extra(settings, source=_KEY_VAULT_BACKEND, environment=None)
+    deployment = _deployment()
+    if deployment.development_credential_in_use() is None:
+        read_federated_token(deployment.token_file, named_by=deployment.token_file_named_by)
+    return SignIn(identity, _KEY_VAULT_BACKEND).credential()
 
 
 def _endpoint_in(conn_id: Any) -> bool:
@@ -417,6 +486,8 @@ def _patch(module: ModuleType, function: table.PatchedFunction) -> None:
         _warn_of_difference(module, function)
     elif isinstance(original, staticmethod):
         setattr(owner, name, staticmethod(_calling(replacement, original.__func__)))
+    elif isinstance(original, property):
+        setattr(owner, name, property(_calling(replacement, original.fget)))
     else:
         setattr(owner, name, _calling(replacement, original))
 

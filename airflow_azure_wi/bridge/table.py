@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 STOCK = "airflow.providers.microsoft.azure"
 DATABRICKS = "airflow.providers.databricks"
+ODBC = "airflow.providers.odbc"
 
 
 class ConnectionMapping(NamedTuple):
@@ -251,9 +252,15 @@ PATCHED_FUNCTIONS = (
     PatchedFunction(
         f"{DATABRICKS}.hooks.databricks_sql", "DatabricksSqlHook._get_extra_config", "databricks_sql_options"
     ),
+    # Access tokens for databases of Azure SQL, where the extra of a connection of type odbc has azure_conn_id.
+    PatchedFunction(f"{ODBC}.hooks.odbc", "OdbcHook.connect_kwargs", "odbc_connect_kwargs"),
+    # Puts all extras into the connection string.
+    PatchedFunction(f"{ODBC}.hooks.odbc", "OdbcHook.odbc_connection_string", "odbc_connection_string"),
     # These create a DefaultAzureCredential themselves.
     PatchedFunction(f"{STOCK}.hooks.synapse", "AsyncDefaultAzureCredential", "shared_async_credential", since="13.2"),
     PatchedFunction("adlfs.spec", "AzureBlobFileSystem._get_default_azure_credential", "adls_credentials"),
+    # The secrets backend has settings of its own, and no connection.
+    PatchedFunction(f"{STOCK}.secrets.key_vault", "get_sync_default_azure_credential", "key_vault_credential"),
     # Creates a credential that current clients of the service do not accept.
     PatchedFunction(
         f"{STOCK}.hooks.data_lake", "AzureIdentityCredentialAdapter", "data_lake_credential", until="15.2.1"

@@ -7,6 +7,7 @@ from airflow_azure_wi.clouds import CLOUDS
 KNOWN_RESOURCES = frozenset(
     {
         *(cloud.resource_manager for cloud in CLOUDS.values()),
+        *(cloud.sql_resource for cloud in CLOUDS.values()),
         *(cloud.token_exchange_audience.lower() for cloud in CLOUDS.values()),
         "https://management.core.windows.net",
         "https://storage.azure.com",
@@ -14,7 +15,6 @@ KNOWN_RESOURCES = frozenset(
         "https://managedhsm.azure.net",
         "https://graph.microsoft.com",
         "https://graph.windows.net",
-        "https://database.windows.net",
         "https://ossrdbms-aad.database.windows.net",
         "https://servicebus.azure.net",
         "https://eventhubs.azure.net",
