@@ -48,13 +48,21 @@ def test_a_factory_keeps_its_arguments_and_is_the_same_object_for_all_who_import
     assert factory(managed_identity_client_id="id") == {"use_async": False, "managed_identity_client_id": "id"}
 
 
-def test_a_missing_method_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    module = ModuleType(f"{table.STOCK}.hooks.base_azure")
-    module.AzureBaseHook = type("AzureBaseHook", (), {})
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        (f"{table.STOCK}.hooks.base_azure", "AzureBaseHook.get_conn"),
+        (f"{table.DATABRICKS}.hooks.databricks_sql", "DatabricksSqlHook._get_extra_config"),
+    ],
+)
+def test_a_missing_method_is_named_once(name: str, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    module = ModuleType(name)
+    class_name = method.partition(".")[0]
+    setattr(module, class_name, type(class_name, (), {}))
     for _ in range(2):
         credentials.patch(module)
     [warning] = warnings_in(caplog)
-    assert f"{module.__name__} has no AzureBaseHook.get_conn" in warning
+    assert f"{name} has no {method}" in warning
 
 
 def test_what_a_stock_version_does_not_have_yet_is_not_missing(
