@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import airflow_azure_wi as package
 from airflow_azure_wi.hooks.azure_workload_identity import AzureWorkloadIdentityHook
 from airflow_azure_wi.preflight import (
     AzureWorkloadIdentityPreflightOperator,
@@ -148,3 +151,15 @@ def test_the_event_of_the_trigger_does_not_print_the_report(store: Callable[[str
     instance = Instance()
     AzureWorkloadIdentityPreflightOperator(task_id="preflight").execute_complete({"ti": instance}, fired.payload)
     assert instance.pushed["report"]["ok"]
+
+
+def test_the_line_that_the_page_shows_adds_the_dag(
+    airflow: Airflow, workload_variables: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    page = (Path(package.__file__).parent / "page" / "templates" / "page.html").read_text(encoding="utf-8")
+    [line] = re.findall(r'copyable\("(from .*)"\)', page)
+    (tmp_path / f"{DAG}.py").write_text(line, encoding="utf-8")
+    folder = {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
+    parameters = json.dumps({"conn_id": CONNECTION})
+    done = airflow.run("dags", "test", DAG, "--conf", parameters, **workload_variables(), **folder)
+    assert "Signed in as" in done.stdout + done.stderr
