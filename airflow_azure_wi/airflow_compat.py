@@ -7,6 +7,7 @@ import functools
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
@@ -314,8 +315,7 @@ def connections_of_types(*conn_types: str) -> list[Any]:
 
 def ids_that_tasks_can_list(conn_type: str) -> list[str]:
     """Return the ids of the connections of a type in Airflow's database, as tasks of 2.11 can read it; in 3, none."""
-    is_readable = version("apache-airflow").startswith("2.")
-    return [connection.conn_id for connection in connections_of_types(conn_type)] if is_readable else []
+    return [connection.conn_id for connection in connections_of_types(conn_type)] if _is_airflow_2() else []
 
 
 def connection_details(conn_id: str | None) -> Any:
@@ -347,13 +347,29 @@ def form_widgets(fields: Mapping[str, Field]) -> dict[str, Any]:
     else:
         widget = BS3TextFieldWidget()
     return {
-        name: StringField(field.label, description=field.description, widget=widget) for name, field in fields.items()
+        _widget_name(name): StringField(field.label, description=field.description, widget=widget)
+        for name, field in fields.items()
     }
 
 
 def form_behaviour(form: Mapping[str, Any]) -> dict[str, Any]:
     """Return what else the form needs to know, with the names of the older interface."""
-    return {name.replace("-", "_"): value for name, value in form.items()}
+    placeholders = {_widget_name(name): text for name, text in form["placeholders"].items()}
+    return {name.replace("-", "_"): value for name, value in {**form, "placeholders": placeholders}.items()}
+
+
+def _widget_name(name: str) -> str:
+    """Return the name of a field's widget, and of the key in the extra that the form writes: client_id in 2.11.
+
+    When the form of 2.11 is saved or tested, an empty widget removes the key of its name from the extra
+    (``ConnectionModelView.process_form`` in ``airflow/www/views.py``): clientId of a pasted JSON would be lost. The
+    parser takes both names.
+    """
+    return re.sub("(?=[A-Z])", "_", name).lower() if _is_airflow_2() else name
+
+
+def _is_airflow_2() -> bool:
+    return version("apache-airflow").startswith("2.")
 
 
 # --- Remote task logs.

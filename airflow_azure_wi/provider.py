@@ -29,7 +29,7 @@ class Field(NamedTuple):
     :param meaning: what it is, in messages.
     :param printed_by: the command of the Azure CLI that prints it.
     :param accepts: how it is validated: GUID or GUID_OR_DOMAIN.
-    :param example: the placeholder of the form, and the example of messages.
+    :param example: the example of the form's placeholder, and of messages.
     :param other_names: what else it is called in an extra; letter case, underscores and hyphens do not matter.
     :param variable: the environment variable that is used if the connection does not have it.
     """

@@ -56,14 +56,10 @@ def main() -> int:
         signal.signal(stop, signal.default_int_handler)
     shutil.rmtree(HOME / "azure", ignore_errors=True)
     AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
-    # Not the recipes: they want accounts that are not here.
-    shutil.rmtree(DAGS, ignore_errors=True)
-    DAGS.mkdir()
-    for file in Path(example_dags.__file__).parent.glob("azure_workload_identity_*.py"):
-        shutil.copy(file, DAGS)
     say("Starting the offline Azure: a simulated Entra, a projected token, and Azurite (installed on the first run)")
     with OfflineAzure(HOME / "azure", identity=IDENTITY) as azure:
         variables = environment(azure)
+        copy_dags(azure)
         prepare_airflow(variables)
         failures = run_dag(variables, azure)
         if with_ui and not failures:
@@ -87,6 +83,19 @@ def environment(azure: OfflineAzure) -> dict[str, str]:
     }  # fmt: skip
 
 
+def copy_dags(azure: OfflineAzure) -> None:
+    """Copy the example DAGs, with the storage of this run as their defaults, so that a click in the page runs them."""
+    shutil.rmtree(DAGS, ignore_errors=True)
+    DAGS.mkdir()
+    storage = {"blob": azure.azurite.blob_url, "queue": azure.azurite.queue_url, "table": azure.azurite.table_url}
+    # Not the recipes: they want accounts that are not here.
+    for file in Path(example_dags.__file__).parent.glob("azure_workload_identity_*.py"):
+        text = file.read_text()
+        for service, url in storage.items():
+            text = text.replace(f"https://ACCOUNT.{service}.core.windows.net", url)
+        (DAGS / file.name).write_text(text)
+
+
 def prepare_airflow(variables: dict[str, str]) -> None:
     """Make Airflow's database and the connection, unless an earlier run did."""
     ready = AIRFLOW_HOME / "ready"
@@ -104,9 +113,8 @@ def prepare_airflow(variables: dict[str, str]) -> None:
 
 def run_dag(variables: dict[str, str], azure: OfflineAzure) -> list[str]:
     """Run the example DAG with Airflow, and report what really happened. Return what did not."""
-    storage = {"blob": azure.azurite.blob_url, "queue": azure.azurite.queue_url, "table": azure.azurite.table_url}
     say(f"Running the DAG {DAG!r} with `airflow dags test`")
-    command = [PROGRAM, "dags", "test", DAG, "--conf", json.dumps(storage)]
+    command = [PROGRAM, "dags", "test", DAG]
     run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     output = run.stdout + run.stderr
     (HOME / "airflow-dags-test.log").write_text(output)

@@ -38,7 +38,8 @@ _NO_TOKEN = Finding(Status.SKIPPED, "there is no federated token")
 def check_identity(context: DoctorContext) -> Finding:
     """Check that a valid identity is configured."""
     if context.identity is None:
-        return Finding(Status.FAILED, context.identity_problem or "unknown")
+        problem = context.identity_problem or "unknown"
+        return Finding(Status.FAILED, problem, cause=" ".join(problem.split()))
     who = context.identity
     subscription = f", subscription {who.subscription_id}" if who.subscription_id else ""
     found = f"client id {who.client_id}, tenant {who.tenant_id}{subscription}, {who.cloud.name} (from {context.about})"

@@ -1,5 +1,6 @@
 """The hook: one Airflow connection, and every Azure SDK client, token and tool that works through it."""
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -185,12 +186,15 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         return storage_options(account, cloud=self.get_identity().cloud, credential=self.get_async_credential())
 
     def test_connection(self) -> tuple[bool, str]:
-        """Make the checks of the doctor, and say as whom the connection signs in or why it does not."""
-        from airflow_azure_wi import doctor
+        """Make the checks of the doctor, and say as whom the connection signs in or why it does not.
 
-        # Airflow tests a copy of the connection, under an id that means nothing to a user.
-        report = doctor.examine(self._doctor_context(self.get_connection(self._own_id()), "this connection"))
-        self.log.info("\n%s", report.as_text())
+        The message is short: Airflow shows it for seconds, or cuts it. The whole report goes to the log.
+        """
+        from airflow_azure_wi.doctor import log_report
+
+        # While it tests a connection of the form, Airflow gives it an id of random letters.
+        report = self._examine("this connection", (), None)
+        log_report(logging.getLogger(__name__), report.as_text(), is_ok=report.is_ok)
         # `airflow connections test` would print no word that is in brackets.
         return report.is_ok, _MARKUP.sub(r"(\1)", report.verdict())
 
@@ -200,13 +204,16 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :param scopes: scopes to get a token for, besides that of Azure Resource Manager.
         :param subscription_id: a subscription that must be visible to the identity.
         """
+        return self._examine(self._name(), scopes, subscription_id)
+
+    def _examine(self, about: str, scopes: Sequence[str], subscription_id: str | None) -> "Report":
         from airflow_azure_wi import doctor
 
         try:
             connection = self.get_connection(self._own_id())
         except Exception as error:  # noqa: BLE001 - secrets backends and Fernet raise what they like
             return self._report_unreadable(error)
-        context = self._doctor_context(connection)
+        context = self._doctor_context(connection, about)
         return doctor.examine(context, scopes=scopes, subscription_id=subscription_id)
 
     async def aexamine(self, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> "Report":
@@ -219,7 +226,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             connection = await airflow_compat.aget_connection(self, self._own_id())
         except Exception as error:  # noqa: BLE001 - as above
             return self._report_unreadable(error)
-        context = self._doctor_context(connection)
+        context = self._doctor_context(connection, self._name())
         return await asyncio.to_thread(doctor.examine, context, scopes=scopes, subscription_id=subscription_id)
 
     def _shared_credential(self, *, is_async: bool) -> Any:
@@ -263,13 +270,13 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         return identity_from_connection(connection, environment=os.environ, source=self._name())
 
-    def _doctor_context(self, connection: Any, about: str | None = None) -> "DoctorContext":
+    def _doctor_context(self, connection: Any, about: str) -> "DoctorContext":
         from airflow_azure_wi.doctor import DoctorContext
 
         return DoctorContext.of(
             connection,
             environment=os.environ,
-            source=about or self._name(),
+            source=about,
             options=airflow_compat.options(),
             serves_stock=airflow_compat.serves_stock_connections(),
         )

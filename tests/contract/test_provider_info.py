@@ -30,11 +30,10 @@ def test_the_names_of_the_hook_are_those_of_the_provider_info() -> None:
 
 def test_older_forms_are_made_from_the_same_description() -> None:
     widgets = AzureWorkloadIdentityHook.get_connection_form_widgets()
-    assert list(widgets) == list(provider.FIELDS)
-    for name, widget in widgets.items():
+    for widget, field in zip(widgets.values(), provider.FIELDS.values(), strict=True):
         assert widget.field_class is StringField
-        assert widget.args[0] == provider.FIELDS[name].label
-        assert widget.kwargs["description"] == provider.FIELDS[name].description
+        assert widget.args[0] == field.label
+        assert widget.kwargs["description"] == field.description
     behaviour = AzureWorkloadIdentityHook.get_ui_field_behaviour()
     assert behaviour["hidden_fields"] == provider.FORM["hidden-fields"]
-    assert behaviour["placeholders"] == provider.FORM["placeholders"]
+    assert behaviour["placeholders"] == dict(zip(widgets, provider.FORM["placeholders"].values(), strict=True))

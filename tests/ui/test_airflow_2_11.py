@@ -29,15 +29,20 @@ def field(page: Page, name: str) -> Locator:
     return page.locator(f"#extra__azure_workload_identity__{name}")
 
 
+def new_connection(page: Page, conn_id: str) -> None:
+    """Open an empty form for a connection of this type."""
+    page.goto("/connection/add")
+    page.get_by_label("Connection Id").fill(conn_id)
+    page.locator("#conn_type ~ .select2 .select2-selection").click()
+    page.keyboard.type(CONNECTION_TYPE)
+    page.locator(".select2-results__option", has_text=re.compile(f"^{CONNECTION_TYPE}$")).click()
+
+
 def test_a_connection_is_added_tested_and_edited(
     page: Page, deployment: Deployment, azure: OfflineAzure, picture: Picture
 ) -> None:
     sign_in(page, deployment)
-    page.goto("/connection/add")
-    page.get_by_label("Connection Id").fill(CONNECTION)
-    page.locator("#conn_type ~ .select2 .select2-selection").click()
-    page.keyboard.type(CONNECTION_TYPE)
-    page.locator(".select2-results__option", has_text=re.compile(f"^{CONNECTION_TYPE}$")).click()
+    new_connection(page, CONNECTION)
     fields = page.locator("tr:visible", has=page.locator("[id^=extra__]"))
     expect(fields).to_have_count(3)
     shown = {row.locator("label").inner_text(): row.locator(".help-block").inner_text() for row in fields.all()}
@@ -49,8 +54,8 @@ def test_a_connection_is_added_tested_and_edited(
     for hidden in ("host", "schema", "login", "password", "port"):
         expect(page.locator(f"#{hidden}")).to_be_hidden()
 
-    field(page, "clientId").fill(IDENTITY.client_id)
-    field(page, "tenantId").fill(IDENTITY.tenant_id)
+    field(page, "client_id").fill(IDENTITY.client_id)
+    field(page, "tenant_id").fill(IDENTITY.tenant_id)
     page.locator("#test-connection").click()
     expect(page.locator(".alert")).to_contain_text("Signed in as")
     [exchange] = azure.entra.exchanges
@@ -61,18 +66,33 @@ def test_a_connection_is_added_tested_and_edited(
     expect(page.locator(".alert", has_text="Added Row")).to_be_visible()
     page.goto("/connection/list/")
     page.locator("tr", has_text=CONNECTION).locator("a[href*='/connection/edit/']").click()
-    expect(field(page, "clientId")).to_have_value(IDENTITY.client_id)
-    expect(field(page, "tenantId")).to_have_value(IDENTITY.tenant_id)
-    field(page, "subscriptionId").fill(IDENTITY.subscription_id)
+    expect(field(page, "client_id")).to_have_value(IDENTITY.client_id)
+    expect(field(page, "tenant_id")).to_have_value(IDENTITY.tenant_id)
+    field(page, "subscription_id").fill(IDENTITY.subscription_id)
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".alert", has_text="Changed Row")).to_be_visible()
     stored = page.request.get(f"/api/v1/connections/{CONNECTION}").json()
     assert stored["conn_type"] == "azure_workload_identity"
     assert json.loads(stored["extra"]) == {
-        "clientId": IDENTITY.client_id,
-        "tenantId": IDENTITY.tenant_id,
-        "subscriptionId": IDENTITY.subscription_id,
+        "client_id": IDENTITY.client_id,
+        "tenant_id": IDENTITY.tenant_id,
+        "subscription_id": IDENTITY.subscription_id,
     }
+
+
+def test_a_pasted_json_keeps_its_ids(page: Page, deployment: Deployment, azure: OfflineAzure) -> None:
+    """Whether the form is tested or saved, with its own fields empty."""
+    sign_in(page, deployment)
+    new_connection(page, "pasted")
+    expect(field(page, "client_id")).to_have_attribute("placeholder", f"e.g. {FIELDS['clientId'].example}")
+    pasted = json.dumps(IDENTITY.as_json())
+    page.locator(".CodeMirror").evaluate("(editor, text) => editor.CodeMirror.setValue(text)", pasted)
+    page.locator("#test-connection").click()
+    expect(page.locator(".alert")).to_contain_text(f"Signed in as {IDENTITY.client_id}")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".alert", has_text="Added Row")).to_be_visible()
+    stored = page.request.get("/api/v1/connections/pasted").json()
+    assert json.loads(stored["extra"]) == IDENTITY.as_json()
 
 
 def test_the_example_runs_through_that_connection(

@@ -198,7 +198,7 @@ def test_the_test_says_who_signed_in(hook: Any, identity: ManagedIdentity) -> No
     assert identity.tenant_id in message
 
 
-def test_the_test_says_why_it_failed(hook: Any, identity: ManagedIdentity) -> None:
+def test_the_test_says_why_it_failed(hook: Any, identity: ManagedIdentity, caplog: pytest.LogCaptureFixture) -> None:
     identity.remove_credential("worker")
     works, message = hook.test_connection()
     assert not works
@@ -206,7 +206,14 @@ def test_the_test_says_why_it_failed(hook: Any, identity: ManagedIdentity) -> No
     assert message.startswith("AADSTS70025: The managed identity has no federated identity credential")
     assert "Next step: " in message
     assert len(message) <= 300
-    assert "connection '" not in message
+    [report] = [record.getMessage() for record in caplog.records if "Examining this connection" in record.getMessage()]
+    assert "az identity federated-credential create" in report
+    assert "connection '" not in message + report
+
+
+def test_the_test_says_what_is_wrong_with_the_fields(connect: Any) -> None:
+    message = connect({"clientId": "x"}).test_connection()[1]
+    assert "clientId is 'x', expected a GUID" in message
 
 
 def test_the_test_loses_no_word_where_airflow_prints_it(hook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
