@@ -50,7 +50,7 @@ class KeyVault:
     def _claims(self, authorization: str) -> dict[str, Any]:
         token = authorization.removeprefix("Bearer ")
         key = self._keys.get_signing_key_from_jwt(token)
-        claims: dict[str, Any] = jwt.decode(token, key, algorithms=["RS256"], audience=AUDIENCE)
+        claims: dict[str, Any] = jwt.decode(token, key.key, algorithms=["RS256"], audience=AUDIENCE)
         return claims
 
     def _challenge(self) -> str:
