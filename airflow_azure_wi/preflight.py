@@ -69,7 +69,7 @@ class AzureWorkloadIdentityPreflightOperator(BaseOperator):
         self._conclude(context, event["report"], event["text"])
 
     def _conclude(self, context: Any, report: Mapping[str, Any], text: str) -> None:
-        from airflow_azure_wi.doctor import log_report
+        from airflow_azure_wi.doctor.result import log_report
 
         context["ti"].xcom_push(key=REPORT, value=report)
         log_report(self.log, text, is_ok=report["ok"])

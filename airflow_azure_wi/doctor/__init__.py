@@ -11,9 +11,9 @@ from typing import NamedTuple
 from airflow_azure_wi.doctor import network_checks as network
 from airflow_azure_wi.doctor import token_checks as tokens
 from airflow_azure_wi.doctor.context import DoctorContext, target_of
-from airflow_azure_wi.doctor.result import Finding, Remark, Report, Result, Status, log_report
+from airflow_azure_wi.doctor.result import Finding, Remark, Report, Result, Status
 
-__all__ = ["DoctorContext", "Remark", "Report", "Result", "Status", "examine", "log_report"]
+__all__ = ["DoctorContext", "Remark", "Report", "Result", "Status", "examine"]
 
 
 class Check(NamedTuple):

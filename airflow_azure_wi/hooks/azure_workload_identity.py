@@ -190,7 +190,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
 
         The message is short: Airflow shows it for seconds, or cuts it. The whole report goes to the log.
         """
-        from airflow_azure_wi.doctor import log_report
+        from airflow_azure_wi.doctor.result import log_report
 
         # While it tests a connection of the form, Airflow gives it an id of random letters.
         report = self._examine("this connection", (), None)
