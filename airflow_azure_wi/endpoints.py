@@ -103,6 +103,11 @@ def split(conn_id: str) -> tuple[str, str | None]:
     return (own_id, text) if separator and own_id else (conn_id, None)
 
 
+def has_endpoint(conn_id: object) -> bool:
+    """Return whether a connection id names an endpoint."""
+    return isinstance(conn_id, str) and split(conn_id)[1] is not None
+
+
 def named(text: str) -> Endpoint:
     """Return the endpoint that an id names, as :func:`at` wrote it or as a rendered template or a person did.
 

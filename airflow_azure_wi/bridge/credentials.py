@@ -1,29 +1,25 @@
 """Makes stock hooks sign in with the credential that everything else in this process uses.
 
-Here are the replacements of the functions in :mod:`~airflow_azure_wi.bridge.table`, first of all the stock provider's
-two credential factories. With connections of any other type, they do what the originals do.
+Here are the replacements of functions of the stock provider, as :mod:`~airflow_azure_wi.bridge.table` names them, first
+of all its two credential factories. With connections of any other type, they do what the originals do.
 
 A factory gets two ids and no connection. A stock connection may contain the same ids and must keep its
 ``DefaultAzureCredential``. So stock hooks get the client id as a :class:`ClientId`, which is a plain string to everyone
 else.
 """
 
-import functools
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge.imports import warn_once
-from airflow_azure_wi.errors import EndpointError, IdentityError, WorkloadIdentityError
-from airflow_azure_wi.provider import CONNECTION_TYPE
-from airflow_azure_wi.redaction import excerpt, quoted
+from airflow_azure_wi.errors import WorkloadIdentityError
+from airflow_azure_wi.redaction import excerpt
 
 # All other imports are in the functions that need them: every process that has BaseHook imports this module.
 if TYPE_CHECKING:
@@ -38,19 +34,8 @@ T = TypeVar("T")
 # The extra that stock hooks read the client id from, and the argument that they pass it to the factories in.
 CLIENT_ID = "managed_identity_client_id"
 
-# The extra in which connections of other providers name the one to sign in with.
-AZURE_CONN_ID = "azure_conn_id"
-
-# The application of Azure Databricks, the same in all clouds:
-# https://github.com/databricks/databricks-sdk-py/blob/main/databricks/sdk/environments.py
-DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
-
 # Its name in messages.
 _KEY_VAULT_BACKEND = "the secrets backend AzureKeyVaultBackend (backend_kwargs in Airflow's configuration)"
-
-# The attribute of a connection that holds an access token: its length in bytes, and the token in UTF-16.
-# https://learn.microsoft.com/sql/connect/odbc/using-azure-active-directory
-SQL_COPT_SS_ACCESS_TOKEN = 1256
 
 # Set for calls of stock functions that read their connection through BaseHook, so that the bridge does not see which
 # hook it is for: the endpoint that they need; a connection that was just read, and its id.
@@ -115,13 +100,6 @@ def sign_in_of_last_read(client_id: Any) -> SignIn | None:
     last = LAST_SIGN_IN.get()
     is_from_last = last is not None and client_id == last.identity.client_id
     return sign_in_of_client_id(client_id) or (last if is_from_last else None)
-
-
-def patch(module: ModuleType) -> None:
-    """Replace the functions that the table lists for a module."""
-    for function in table.PATCHED_FUNCTIONS:
-        if function.module == module.__name__:
-            _patch(module, function)
 
 
 # The replacements. Each is called with the original function and the arguments of the call.
@@ -195,10 +173,12 @@ def msgraph_host(original: Any, hook: Any, connection: Any) -> Any:
 
     An endpoint in the id overrides the host that the hook was created with, which the Power BI hook always is.
     """
+    from airflow_azure_wi.endpoints import has_endpoint
+
     host = connection.host or ""
     if sign_in_of(connection) is None or not host.startswith("https://"):
         return original(hook, connection)
-    return host if _endpoint_in(hook.conn_id) or not getattr(hook, "host", None) else original(hook, connection)
+    return host if has_endpoint(hook.conn_id) or not getattr(hook, "host", None) else original(hook, connection)
 
 
 async def wasb_async_client(original: Any, hook: Any) -> Any:
@@ -213,72 +193,6 @@ def file_system(original: Any, conn_id: str | None, storage_options: Any = None,
         return original(conn_id, storage_options, **kwargs)
     with context_value(REQUIRED_ENDPOINT, table.FILE_SYSTEM_ENDPOINT):
         return original(conn_id, storage_options, **kwargs)
-
-
-def postgres_token(original: Any, hook: Any, connection: Any) -> Any:
-    """Get the token; explain an id with an endpoint."""
-    with _plain_id_expected(connection.extra_dejson.get(AZURE_CONN_ID)):
-        return original(hook, connection)
-
-
-def snowflake_token(original: Any, hook: Any, azure_conn_id: str) -> Any:
-    """Get the token; explain an id with an endpoint."""
-    with _plain_id_expected(azure_conn_id):
-        return original(hook, azure_conn_id)
-
-
-def databricks_token(original: Any, hook: Any, raise_error: bool = False) -> Any:
-    """Return an access token for Databricks."""
-    sign_in = _databricks_sign_in(hook)
-    return original(hook, raise_error) if sign_in is None else _token(sign_in, DATABRICKS_SCOPE)
-
-
-async def async_databricks_token(original: Any, hook: Any, raise_error: bool = False) -> Any:
-    """Return an access token for Databricks."""
-    sign_in = await _async_databricks_sign_in(hook)
-    return await (original(hook, raise_error) if sign_in is None else _async_token(sign_in, DATABRICKS_SCOPE))
-
-
-def azure_token(original: Any, hook: Any, resource: str) -> Any:
-    """Return an access token for another resource, which may end with a slash."""
-    sign_in = _databricks_sign_in(hook)
-    return original(hook, resource) if sign_in is None else _token(sign_in, f"{resource}/.default")
-
-
-async def async_azure_token(original: Any, hook: Any, resource: str) -> Any:
-    """Return an access token for another resource, which may end with a slash."""
-    sign_in = await _async_databricks_sign_in(hook)
-    return await (original(hook, resource) if sign_in is None else _async_token(sign_in, f"{resource}/.default"))
-
-
-def databricks_sql_options(original: Any, hook: Any) -> Any:
-    """Return the extras that the SQL connector gets as arguments: none that describe an identity."""
-    if sign_in_of(hook.databricks_conn):
-        return {}
-    return {name: value for name, value in original(hook).items() if name != AZURE_CONN_ID}
-
-
-def odbc_connect_kwargs(original: Any, hook: Any) -> Any:
-    """Return the arguments of ``pyodbc.connect``, with an access token where the connection has ``azure_conn_id``.
-
-    The original makes integers of all attributes, so that the token can be in no setting.
-    """
-    arguments = original(hook)
-    azure_conn_id = _azure_conn_id_of(hook.connection)
-    if azure_conn_id is None:
-        return arguments
-    sign_in = _sign_in_named_by(hook.connection, azure_conn_id)
-    token = _token(sign_in, f"{sign_in.identity.cloud.sql_resource}/.default").encode("utf-16-le")
-    attribute = {SQL_COPT_SS_ACCESS_TOKEN: _HiddenBytes(len(token).to_bytes(4, "little") + token)}
-    return arguments | {"attrs_before": arguments.get("attrs_before", {}) | attribute}
-
-
-def odbc_connection_string(original: Any, hook: Any) -> Any:
-    """Return the connection string without ``azure_conn_id``, which means nothing to a driver."""
-    connection_string, extra = original(hook), hook.connection_extra
-    if AZURE_CONN_ID not in extra:
-        return connection_string
-    return connection_string.replace(f"{AZURE_CONN_ID}={extra[AZURE_CONN_ID]};", "", 1)
 
 
 def data_lake_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
@@ -326,100 +240,6 @@ def context_value(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(token)
 
 
-@contextmanager
-def _plain_id_expected(azure_conn_id: Any) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not _endpoint_in(azure_conn_id) or not airflow_compat.is_not_found(error):
-            raise
-        from airflow_azure_wi.endpoints import split
-
-        raise EndpointError(
-            f"azure_conn_id is {quoted(azure_conn_id)}, but gets a token for a database that has its own host, so it "
-            f"takes no endpoint. Use the plain id: {quoted(split(azure_conn_id)[0])}."
-        ) from error
-
-
-def _databricks_sign_in(hook: Any) -> SignIn | None:
-    if (known := _known_sign_in(hook)) or (azure_conn_id := _azure_conn_id_of(hook.databricks_conn)) is None:
-        return known
-    # Kept for its next request, as the hook keeps its own connection.
-    hook.azure_workload_identity = _sign_in_named_by(hook.databricks_conn, azure_conn_id)
-    return sign_in_of(hook)
-
-
-async def _async_databricks_sign_in(hook: Any) -> SignIn | None:
-    if (known := _known_sign_in(hook)) or (azure_conn_id := _azure_conn_id_of(hook.databricks_conn)) is None:
-        return known
-    with _expecting_azure_conn_id(hook.databricks_conn, azure_conn_id):
-        named = await airflow_compat.aget_connection(airflow_compat.BaseHook, azure_conn_id)
-    hook.azure_workload_identity = _sign_in_expected_of(hook.databricks_conn, named)
-    return sign_in_of(hook)
-
-
-def _known_sign_in(hook: Any) -> SignIn | None:
-    return sign_in_of(hook.databricks_conn) or sign_in_of(hook)
-
-
-def _azure_conn_id_of(connection: Any) -> Any:
-    azure_conn_id = connection.extra_dejson.get(AZURE_CONN_ID)
-    if azure_conn_id and (not isinstance(azure_conn_id, str) or _endpoint_in(azure_conn_id)):
-        raise _identity_error(
-            connection, f"{quoted(azure_conn_id)} is not a plain id, and the host is set in this connection"
-        )
-    return azure_conn_id or None
-
-
-def _sign_in_named_by(connection: Any, azure_conn_id: str) -> SignIn:
-    with _expecting_azure_conn_id(connection, azure_conn_id):
-        named = airflow_compat.BaseHook.get_connection(azure_conn_id)
-    return _sign_in_expected_of(connection, named)
-
-
-@contextmanager
-def _expecting_azure_conn_id(connection: Any, azure_conn_id: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not airflow_compat.is_not_found(error):
-            raise
-        raise _identity_error(connection, f"there is no connection {quoted(azure_conn_id)}") from error
-
-
-def _sign_in_expected_of(connection: Any, named: Any) -> SignIn:
-    sign_in = sign_in_of(named)
-    if sign_in is None:
-        raise _identity_error(connection, f"connection {quoted(named.conn_id)} is of type {quoted(named.conn_type)}")
-    return sign_in
-
-
-def _identity_error(connection: Any, problem: str) -> IdentityError:
-    return IdentityError(
-        f"{AZURE_CONN_ID} in the extra of connection {quoted(connection.conn_id)}",
-        [f"{problem}: expected the plain id of a connection of type {CONNECTION_TYPE!r}"],
-    )
-
-
-class _HiddenBytes(bytes):
-    """Bytes that whoever prints them does not see."""
-
-    def __repr__(self) -> str:
-        return "b'...'"
-
-
-def _token(sign_in: SignIn, scope: str) -> str:
-    token = sign_in.credential().get_token(scope).token
-    airflow_compat.mask_once(token)
-    return token
-
-
-async def _async_token(sign_in: SignIn, scope: str) -> str:
-    token = (await sign_in.async_credential().get_token(scope)).token
-    await airflow_compat.amask_once(token)
-    return token
-
-
 def _credential_of_backend(settings: dict[str, Any]) -> "WorkloadIdentityCredential":
     from airflow_azure_wi.identity import WorkloadIdentity
     from airflow_azure_wi.tokens import read_federated_token
@@ -429,12 +249,6 @@ def _credential_of_backend(settings: dict[str, Any]) -> "WorkloadIdentityCredent
     if deployment.development_credential_in_use() is None:
         read_federated_token(deployment.token_file, named_by=deployment.token_file_named_by)
     return SignIn(identity, _KEY_VAULT_BACKEND).credential()
-
-
-def _endpoint_in(conn_id: Any) -> bool:
-    from airflow_azure_wi.endpoints import split
-
-    return isinstance(conn_id, str) and split(conn_id)[1] is not None
 
 
 def _deployment() -> "Deployment":
@@ -469,56 +283,3 @@ def _open_credential(sign_in: SignIn) -> Any:
             """Do nothing."""
 
     return OpenCredential(sign_in.async_credential())
-
-
-def _patch(module: ModuleType, function: table.PatchedFunction) -> None:
-    owner: Any = module
-    *path, name = function.name.split(".")
-    for part in path:
-        owner = getattr(owner, part, None)
-    # Not getattr(), which would hide that a method is static.
-    original = None if owner is None else vars(owner).get(name)
-    replacement = globals()[function.replacement]
-    if function.is_partial and isinstance(original, functools.partial):
-        state = (_calling(replacement, original.func), original.args, original.keywords, None)
-        original.__setstate__(state)  # type: ignore[attr-defined] # as unpickling does: there is no other way
-    elif original is None or function.is_partial:
-        _warn_of_difference(module, function)
-    elif isinstance(original, staticmethod):
-        setattr(owner, name, staticmethod(_calling(replacement, original.__func__)))
-    elif isinstance(original, property):
-        setattr(owner, name, property(_calling(replacement, original.fget)))
-    else:
-        setattr(owner, name, _calling(replacement, original))
-
-
-def _calling(replacement: Any, original: Any) -> Any:
-    @functools.wraps(original, updated=())
-    def patched(*args: Any, **kwargs: Any) -> Any:
-        return replacement(original, *args, **kwargs)
-
-    return patched
-
-
-def _warn_of_difference(module: ModuleType, function: table.PatchedFunction) -> None:
-    # The stock provider requires adlfs.
-    provider = table.STOCK if function.module == "adlfs.spec" else table.provider_of(function.module)
-    if provider is None:
-        # Older versions of the other providers do not support Azure connections at all.
-        return
-    installed = _numbers(str(getattr(sys.modules.get(provider), "__version__", "")))
-    if function.is_partial:
-        warn_once(
-            f"{module.__name__}.{function.name} is not the functools.partial that the bridge of airflow-azure-wi "
-            "knows: stock hooks that use it make a DefaultAzureCredential for azure_workload_identity connections. "
-            "Update airflow-azure-wi."
-        )
-    elif installed >= _numbers(function.since) and (not function.until or installed < _numbers(function.until)):
-        warn_once(
-            f"{module.__name__} has no {function.name}, which the bridge of airflow-azure-wi replaces: there, "
-            "azure_workload_identity connections work as without the bridge. Update airflow-azure-wi."
-        )
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".") if part.isdigit()]

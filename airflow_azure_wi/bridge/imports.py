@@ -1,18 +1,21 @@
-"""Runs a function right after some other code imports a module, without importing the module itself.
+"""Changes modules of others right after some other code imports them, without importing them itself.
 
 ``wrapt.register_post_import_hook`` does nearly the same. But importing wrapt costs every Airflow process 18 ms (wrapt
 2.5.2 on Airflow 3.3.2, after ``import airflow``), and its hooks do not survive ``importlib.reload``.
 """
 
+import functools
 import logging
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any
+
+from airflow_azure_wi.bridge import table
 
 Action = Callable[[ModuleType], None]
 
@@ -143,3 +146,65 @@ def _run(action: Action, module: ModuleType) -> None:
             "bridge_stock_hooks = False meanwhile.",
             module.__name__,
         )
+
+
+def patch(module: ModuleType, replacements: Mapping[str, Any]) -> None:
+    """Replace the functions that the table lists for a module.
+
+    :param replacements: by their names in the table.
+    """
+    for function in table.PATCHED_FUNCTIONS:
+        if function.module == module.__name__:
+            _patch(module, function, replacements[function.replacement])
+
+
+def _patch(module: ModuleType, function: table.PatchedFunction, replacement: Any) -> None:
+    owner: Any = module
+    *path, name = function.name.split(".")
+    for part in path:
+        owner = getattr(owner, part, None)
+    # Not getattr(), which would hide that a method is static.
+    original = None if owner is None else vars(owner).get(name)
+    if function.is_partial and isinstance(original, functools.partial):
+        state = (_calling(replacement, original.func), original.args, original.keywords, None)
+        original.__setstate__(state)  # type: ignore[attr-defined] # as unpickling does: there is no other way
+    elif original is None or function.is_partial:
+        _warn_of_difference(module, function)
+    elif isinstance(original, staticmethod):
+        setattr(owner, name, staticmethod(_calling(replacement, original.__func__)))
+    elif isinstance(original, property):
+        setattr(owner, name, property(_calling(replacement, original.fget)))
+    else:
+        setattr(owner, name, _calling(replacement, original))
+
+
+def _calling(replacement: Any, original: Any) -> Any:
+    @functools.wraps(original, updated=())
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        return replacement(original, *args, **kwargs)
+
+    return patched
+
+
+def _warn_of_difference(module: ModuleType, function: table.PatchedFunction) -> None:
+    # The stock provider requires adlfs.
+    provider = table.STOCK if function.module == "adlfs.spec" else table.provider_of(function.module)
+    if provider is None:
+        # Older versions of the other providers do not support Azure connections at all.
+        return
+    installed = _numbers(str(getattr(sys.modules.get(provider), "__version__", "")))
+    if function.is_partial:
+        warn_once(
+            f"{module.__name__}.{function.name} is not the functools.partial that the bridge of airflow-azure-wi "
+            "knows: stock hooks that use it make a DefaultAzureCredential for azure_workload_identity connections. "
+            "Update airflow-azure-wi."
+        )
+    elif installed >= _numbers(function.since) and (not function.until or installed < _numbers(function.until)):
+        warn_once(
+            f"{module.__name__} has no {function.name}, which the bridge of airflow-azure-wi replaces: there, "
+            "azure_workload_identity connections work as without the bridge. Update airflow-azure-wi."
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]

@@ -67,9 +67,9 @@ def _patch_remote_logging(log: ModuleType) -> None:
 
 
 def _patch_functions(module: ModuleType) -> None:
-    from airflow_azure_wi.bridge import credentials
+    from airflow_azure_wi.bridge import credentials, other_providers
 
-    credentials.patch(module)
+    imports.patch(module, vars(credentials) | vars(other_providers))
 
 
 turn_on()

@@ -196,7 +196,8 @@ class PatchedFunction(NamedTuple):
 
     :param module: the module that it is looked up in.
     :param name: its name there; ``Class.method`` for a method.
-    :param replacement: the function in :mod:`~airflow_azure_wi.bridge.credentials` that is called instead.
+    :param replacement: the function that is called instead, in :mod:`~airflow_azure_wi.bridge.credentials` or
+        :mod:`~airflow_azure_wi.bridge.other_providers`.
     :param since: the first version of the provider that has it; empty if all supported versions do.
     :param until: the first version that no longer has it.
     :param is_partial: whether it is a ``functools.partial`` that hook modules import by name, some of them before the

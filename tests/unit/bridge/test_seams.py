@@ -11,8 +11,10 @@ from unittest.mock import patch
 
 import pytest
 
-from airflow_azure_wi.bridge import connections, credentials, table
+from airflow_azure_wi.bridge import connections, credentials, imports, other_providers, table
 from airflow_azure_wi.bridge.imports import warn_once
+
+REPLACEMENTS = vars(credentials) | vars(other_providers)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,7 @@ def test_a_factory_of_another_kind_is_left_alone_and_named_once(caplog: pytest.L
     utils.get_sync_default_azure_credential = make_default
     utils.get_async_default_azure_credential = functools.partial(make_default)
     for _ in range(2):
-        credentials.patch(utils)
+        imports.patch(utils, REPLACEMENTS)
     [warning] = warnings_in(caplog)
     assert f"{table.STOCK}.utils.get_sync_default_azure_credential" in warning
     assert utils.get_sync_default_azure_credential is make_default
@@ -43,7 +45,7 @@ def test_a_factory_keeps_its_arguments_and_is_the_same_object_for_all_who_import
     utils = ModuleType(f"{table.STOCK}.utils")
     factory = functools.partial(make_default, use_async=False)
     utils.get_sync_default_azure_credential = utils.get_async_default_azure_credential = factory
-    credentials.patch(utils)
+    imports.patch(utils, REPLACEMENTS)
     assert utils.get_sync_default_azure_credential is factory
     assert factory(managed_identity_client_id="id") == {"use_async": False, "managed_identity_client_id": "id"}
 
@@ -60,7 +62,7 @@ def test_a_missing_method_is_named_once(name: str, method: str, caplog: pytest.L
     class_name = method.partition(".")[0]
     setattr(module, class_name, type(class_name, (), {}))
     for _ in range(2):
-        credentials.patch(module)
+        imports.patch(module, REPLACEMENTS)
     [warning] = warnings_in(caplog)
     assert f"{name} has no {method}" in warning
 
@@ -71,7 +73,7 @@ def test_what_a_stock_version_does_not_have_yet_is_not_missing(
     stock = ModuleType(table.STOCK)
     stock.__version__ = "12.3.1"
     monkeypatch.setitem(sys.modules, table.STOCK, stock)
-    credentials.patch(ModuleType(f"{table.STOCK}.hooks.synapse"))
+    imports.patch(ModuleType(f"{table.STOCK}.hooks.synapse"), REPLACEMENTS)
     assert warnings_in(caplog) == []
 
 
@@ -153,4 +155,4 @@ def test_a_class_of_somebody_else_is_no_stock_hook_whatever_its_name() -> None:
 
 def test_every_replacement_of_the_table_exists() -> None:
     for function in table.PATCHED_FUNCTIONS:
-        assert callable(getattr(credentials, function.replacement))
+        assert callable(REPLACEMENTS[function.replacement])
