@@ -76,12 +76,15 @@ def cell(target: Target, python: Version) -> nox.param:
 
 
 def cells(target: Target) -> list[nox.param]:
-    """Return an Airflow on the oldest and on the newest Python that it supports and this machine has.
+    """Return an Airflow on Pythons that it supports and this machine has.
 
-    The FAB provider changes the form that Airflow shows, and nothing that depends on the Python.
+    The newest Airflow runs on its oldest and on its newest Python. Of the others, what has a twin with the FAB provider
+    runs on its oldest, the twin and the rest on their newest: FAB changes nothing that depends on the Python.
     """
     found = [version for version in PYTHONS if target.supports(version)]
-    chosen = {found[-1]} if target.fab and found else {*found[:1], *found[-1:]}
+    has_twin = not target.fab and any(other.fab and other.airflow == target.airflow for other in TARGETS)
+    oldest, newest = found[:1], found[-1:]
+    chosen = {*oldest, *newest} if target == MAIN else set(oldest if has_twin else newest)
     return [cell(target, version) for version in sorted(chosen)]
 
 

@@ -29,10 +29,13 @@ def test_a_connection_is_added_and_tested(page: Page, azure: OfflineAzure, pictu
 
     [trusted] = azure.identity.federated_credentials
     azure.identity.remove_credential(trusted.name)
-    page.reload()
-    button.click()
-    expect(page.get_by_text("Test Connection Failed")).to_be_visible()
-    expect(
-        page.get_by_text("AADSTS70025: The managed identity has no federated identity credential").first
-    ).to_be_visible()
-    picture("airflow-3.2-test-red")
+    try:
+        page.reload()
+        button.click()
+        expect(page.get_by_text("Test Connection Failed")).to_be_visible()
+        expect(
+            page.get_by_text("AADSTS70025: The managed identity has no federated identity credential").first
+        ).to_be_visible()
+        picture("airflow-3.2-test-red")
+    finally:
+        azure.identity.add_credential(trusted)
