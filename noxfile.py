@@ -75,17 +75,26 @@ def cell(target: Target, python: Version) -> nox.param:
     return nox.param(PYTHONS[python], target.name, id=name, tags=sorted({target.airflow, target.name}))
 
 
-def cells(target: Target) -> list[nox.param]:
-    """Return an Airflow on Pythons that it supports and this machine has.
+def pythons(target: Target) -> list[Version]:
+    """Return the Pythons that an Airflow supports and this machine has, the oldest first."""
+    return [version for version in PYTHONS if target.supports(version)]
 
-    The newest Airflow runs on its oldest and on its newest Python. Of the others, what has a twin with the FAB provider
-    runs on its oldest, the twin and the rest on their newest: FAB changes nothing that depends on the Python.
+
+def contract_cells() -> list[nox.param]:
+    """Return each Airflow on one Python: some on their oldest, the others on their newest.
+
+    The newest Airflow runs on its oldest here, on its newest in the browser, and on that of .venv in the tests. Of two
+    with and without the FAB provider, which changes nothing that depends on the Python, one runs on each end.
     """
-    found = [version for version in PYTHONS if target.supports(version)]
-    has_twin = not target.fab and any(other.fab and other.airflow == target.airflow for other in TARGETS)
-    oldest, newest = found[:1], found[-1:]
-    chosen = {*oldest, *newest} if target == MAIN else set(oldest if has_twin else newest)
-    return [cell(target, version) for version in sorted(chosen)]
+    twins = {target.airflow for target in TARGETS if target.fab}
+    at_oldest = [target for target in TARGETS if target == MAIN or (target.airflow in twins and not target.fab)]
+    chosen = [(target, pythons(target)[: 1 if target in at_oldest else None]) for target in TARGETS]
+    return [cell(target, found[-1]) for target, found in chosen if found]
+
+
+def newest_cells(*targets: Target) -> list[nox.param]:
+    """Return Airflows on their newest Python."""
+    return [cell(target, found[-1]) for target in targets if (found := pythons(target))]
 
 
 # Environments
@@ -203,7 +212,7 @@ def reference(session: nox.Session) -> None:
 
 
 @nox.session(allow_parallel=True, default=False)
-@nox.parametrize(("python", "airflow"), [cell for target in TARGETS for cell in cells(target)])
+@nox.parametrize(("python", "airflow"), contract_cells())
 def versions(session: nox.Session, airflow: str) -> None:
     """Run the contract tests with each supported Airflow; -t 3.0.6 picks one, -j 2 runs two at once."""
     make_with(session, BY_NAME[airflow], *BY_NAME[airflow].groups)
@@ -212,9 +221,7 @@ def versions(session: nox.Session, airflow: str) -> None:
 
 
 @nox.session(allow_parallel=True, default=False)
-@nox.parametrize(
-    ("python", "airflow"), [cell for target in TARGETS if target.in_browser for cell in cells(target)[-1:]]
-)
+@nox.parametrize(("python", "airflow"), newest_cells(*(target for target in TARGETS if target.in_browser)))
 def ui(session: nox.Session, airflow: str) -> None:
     """Look at Airflow's pages in Chromium; -- --screenshots=docs/images takes those of the docs again."""
     install(CHROMIUM)
@@ -232,7 +239,7 @@ def executors(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-@nox.parametrize(("python", "airflow"), [cell for target in (MAIN, LOWEST) for cell in cells(target)[-1:]])
+@nox.parametrize(("python", "airflow"), newest_cells(MAIN, LOWEST))
 def stock(session: nox.Session, airflow: str) -> None:
     """Run the stock provider's own hook tests with the bridge and without it; every result must be the same."""
     target = BY_NAME[airflow]
