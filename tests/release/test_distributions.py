@@ -29,8 +29,8 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     held = {name for name in wheel.namelist() if not name.startswith(f"{INFO}/")}
     package = ROOT / "airflow_azure_wi"
-    # Beside Python: the mark for type checkers, and the dbt project of a recipe.
-    kinds = (".py", ".typed", ".yml", ".sql", ".json")
+    # Beside Python: the mark for type checkers, the dbt project of a recipe, and the page in Airflow.
+    kinds = (".py", ".typed", ".yml", ".sql", ".json", ".html", ".css", ".js")
     expected = {str(path.relative_to(ROOT)) for path in package.rglob("*") if path.suffix in kinds}
     assert held == expected
 
