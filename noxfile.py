@@ -326,7 +326,7 @@ def release(session: nox.Session) -> None:
         # What the next test itself needs comes after, so that it has no part in that.
         session.install("--constraints", str(target.pins), "pytest-timeout", "hypothesis", env=uv_settings())
         # Where the package's source is not, so that its wheel is what the tests import.
-        for name in ("tests", "examples"):
+        for name in ("tests", "examples", "dev"):
             shutil.copytree(ROOT / name, Path(folder) / name)
         shutil.copy(ROOT / "pyproject.toml", folder)
         with session.chdir(folder):
