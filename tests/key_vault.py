@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 
-HOST = "my-vault.vault.azure.net"
+# Not that of other tests: azure-keyvault-secrets remembers the tenant of each vault, for the whole process.
+HOST = "backend-vault.vault.azure.net"
 URL = f"https://{HOST}"
 AUDIENCE = "https://vault.azure.net"
 
