@@ -30,8 +30,7 @@ from airflow_azure_wi.errors import (
     WorkloadIdentityError,
     names_of,
 )
-from airflow_azure_wi.federation import FederatedIdentityCredential, audience_to_expect
-from airflow_azure_wi.federation.az import link_command
+from airflow_azure_wi.federation.az import command_to_accept
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import escaped, excerpt, quoted
@@ -210,6 +209,7 @@ class TokenExchange:
         self, request: TokenRequest, failure: Failure, presented: FederatedToken, attempts: int
     ) -> TokenExchangeError:
         meaning = failure.explain(self._authority_host, attempts)
+        is_fixed_so = meaning.fix is Fix.CREATE_CREDENTIAL
         claims = None
         if failure.kind is not Kind.UNREACHABLE:
             when = f", {presented.validity()}" if failure.code == OUTSIDE_ITS_VALIDITY_PERIOD else ""
@@ -219,21 +219,10 @@ class TokenExchange:
             request,
             cause=meaning.cause,
             next_step=meaning.next_step,
-            command=self._command(presented) if meaning.fix is Fix.CREATE_CREDENTIAL else None,
+            command=command_to_accept(presented, self._identity, may_exist=True) if is_fixed_so else None,
             code=failure.code,
             claims=claims,
             answer=failure.answer,
-        )
-
-    def _command(self, presented: FederatedToken) -> str | None:
-        """Return the command that makes Entra accept the federated token, if such a credential can be."""
-        identity = self._identity
-        audience = audience_to_expect(presented.audience, identity.cloud.token_exchange_audience)
-        credential = FederatedIdentityCredential.of(presented.issuer, presented.subject, audience or "")
-        if any(credential.problems()):
-            return None
-        return link_command(
-            credential, client_id=identity.client_id, subscription_id=identity.subscription_id, may_exist=True
         )
 
     def _failure_of_another(self, text: str, request: TokenRequest) -> WorkloadIdentityError:

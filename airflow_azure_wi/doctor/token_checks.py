@@ -11,8 +11,8 @@ from airflow_azure_wi.doctor.context import DoctorContext, Target
 from airflow_azure_wi.doctor.result import Finding, Status, format_duration
 from airflow_azure_wi.entra_errors import EXPLANATIONS, Fix
 from airflow_azure_wi.errors import FederatedTokenError, TokenExchangeError, WorkloadIdentityError
-from airflow_azure_wi.federation import FederatedIdentityCredential, audience_to_expect, problem_of_issuer
-from airflow_azure_wi.federation.az import link_command
+from airflow_azure_wi.federation import problem_of_issuer
+from airflow_azure_wi.federation.az import command_to_accept
 from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import excerpt, holds_secret, quoted
 
@@ -221,24 +221,12 @@ def _refused(context: DoctorContext, error: TokenExchangeError) -> Finding:
 
 def _commands(context: DoctorContext, code: str | None) -> tuple[str, ...]:
     """Return the command that makes Entra accept the workload's own token, if there is one that works."""
-    token, identity = context.token, context.identity
-    if token is None or identity is None:
+    if context.token is None or context.identity is None:
         return ()
-    audience = audience_to_expect(token.audience, context.cloud.token_exchange_audience)
-    if audience is None:
-        return ()
-    credential = FederatedIdentityCredential.of(token.issuer, token.subject, audience)
-    if any(credential.problems()):
-        return ()
-    return (
-        link_command(
-            credential,
-            client_id=identity.client_id,
-            resource=context.resource,
-            subscription_id=identity.subscription_id,
-            may_exist=code in _MAY_EXIST,
-        ),
+    command = command_to_accept(
+        context.token, context.identity, resource=context.resource, may_exist=code in _MAY_EXIST
     )
+    return () if command is None else (command,)
 
 
 def check_access_token(context: DoctorContext) -> Finding:

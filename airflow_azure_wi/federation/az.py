@@ -11,10 +11,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_azure_wi.clouds import PUBLIC
-from airflow_azure_wi.federation import Application, FederatedIdentityCredential, Holder, IdentityResource
+from airflow_azure_wi.federation import (
+    Application,
+    FederatedIdentityCredential,
+    Holder,
+    IdentityResource,
+    audience_to_expect,
+)
 from airflow_azure_wi.federation.comparison import Comparison
 from airflow_azure_wi.federation.workloads import Workloads
+from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.redaction import LONGEST_EXCERPT, excerpt
+from airflow_azure_wi.tokens import FederatedToken
 
 _OPTION = re.compile(r"--[a-z][a-z-]+")
 _WIDTH = 100
@@ -189,6 +197,27 @@ fi"""
 _ACTIVE = "subscription $(az account show --query name --output tsv | tr -d '\\r')"
 _SWITCH = "If it is in another, switch to that first: az account set --subscription NAME"
 _CORRECT = "If it is in another, run this with that one as --subscription."
+
+
+def command_to_accept(
+    token: FederatedToken, identity: WorkloadIdentity, *, resource: IdentityResource | None = None, may_exist: bool
+) -> str | None:
+    """Return the command that makes Entra accept a workload's federated token, or None where no credential could.
+
+    :param resource: where the identity is found in Azure, if that is known.
+    :param may_exist: as for :func:`link_command`.
+    """
+    audience = audience_to_expect(token.audience, identity.cloud.token_exchange_audience)
+    credential = FederatedIdentityCredential.of(token.issuer, token.subject, audience or "")
+    if any(credential.problems()):
+        return None
+    return link_command(
+        credential,
+        client_id=identity.client_id,
+        resource=resource,
+        subscription_id=identity.subscription_id,
+        may_exist=may_exist,
+    )
 
 
 def link_command(
