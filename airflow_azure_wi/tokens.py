@@ -107,7 +107,7 @@ class FederatedToken:
 
     def validity(self) -> str:
         """Return when it is valid, for messages."""
-        return f"valid from {_as_utc(self.not_before)} to {_as_utc(self.expires_at)}"
+        return f"valid from {as_utc(self.not_before)} to {as_utc(self.expires_at)}"
 
 
 def read_federated_token(path: Path, *, named_by: str, must_be_valid: bool = False) -> FederatedToken:
@@ -141,6 +141,16 @@ def unverified_claims(token: str) -> Mapping[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return claims if isinstance(claims, dict) and isinstance(header, dict) else None
+
+
+def as_utc(seconds: float | None) -> str:
+    """Return a time of a token, for messages."""
+    if seconds is None:
+        return "an unknown time"
+    try:
+        return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, OSError, ValueError):
+        return excerpt(f"second {seconds}")
 
 
 def account_in(access_token: str) -> str:
@@ -227,12 +237,3 @@ def _seconds(claim: Any) -> float | None:
         return float(claim)
     except OverflowError:
         return None
-
-
-def _as_utc(seconds: float | None) -> str:
-    if seconds is None:
-        return "an unknown time"
-    try:
-        return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-    except (OverflowError, OSError, ValueError):
-        return excerpt(f"second {seconds}")

@@ -1,7 +1,6 @@
 """Checks of the identity, the environment and the federated token, and of the access token that it is exchanged for."""
 
 import time
-from datetime import datetime, timezone
 from typing import Any
 
 from airflow_azure_wi import tokens
@@ -156,8 +155,8 @@ def check_lifetime(context: DoctorContext) -> Finding:
         expired = f"expired {format_duration(-left)} ago ({token.describe_claims()})"
         return Finding(Status.FAILED, f"the federated token in {_file(context)} {expired}", tokens.ROTATION_ADVICE)
     if token.not_before is not None and token.not_before > now + _TOLERATED_SKEW:
-        wait = format_duration(token.not_before - now)
-        found = f"not valid yet: its nbf is {_utc(token.not_before)}, in {wait}; expires in {format_duration(left)}"
+        start = f"{tokens.as_utc(token.not_before)}, in {format_duration(token.not_before - now)}"
+        found = f"not valid yet: its nbf is {start}; expires in {format_duration(left)}"
         return Finding(Status.WARNING, found, _CLOCK)
     return _check_rotation(left, None if token.issued_at is None else now - token.issued_at)
 
@@ -259,13 +258,6 @@ def _signed_in_as(access_token: str) -> str:
 
 def _file(context: DoctorContext) -> str:
     return excerpt(str(context.deployment.token_file))
-
-
-def _utc(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:.0f}"
 
 
 def _has_numbers(claims: Any, *names: str) -> bool:
