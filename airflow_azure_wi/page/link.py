@@ -68,9 +68,10 @@ class Asked(BaseModel):
         where = self.identity_name.strip(), self.resource_group.strip()
         return IdentityResource(*where, self.subscription.strip() or None)
 
-    def deployments(self) -> Iterator[Workloads]:
+    def deployments(self, here: "Here | None") -> Iterator[Workloads]:
         """Return what is to be linked.
 
+        :param here: the deployment of this process, if that is what is to be linked.
         :raises FederationError: if the values of the chart are not that.
         """
         namespace = self.namespace.strip()
@@ -81,21 +82,16 @@ class Asked(BaseModel):
             values = workloads.parse_values(text, source="What is pasted") if text.strip() else None
             yield workloads.helm_release(self.release.strip(), namespace, values, wording=WORDING)
         elif self.what == "accounts":
-            by_namespace: dict[str, list[str]] = {}
             for name in self._accounts():
-                # Also as Entra's errors print it.
-                *own, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).split(":", 1)
-                by_namespace.setdefault(own[0] if own else namespace, []).append(account)
-            for each, accounts in by_namespace.items():
-                yield workloads.service_accounts(each, *accounts)
-        elif here := this_deployment():
+                own_namespace, account = workloads.split_account(name)
+                yield workloads.service_accounts(namespace if own_namespace is None else own_namespace, account)
+        elif here:
             yield here.workloads
 
-    def issuers(self) -> list[str]:
+    def issuers(self, here: "Here | None") -> list[str]:
         """Return the issuer of all that is to be linked."""
         if self.what != "this":
             return [self.issuer.strip()]
-        here = this_deployment()
         return [here.issuer] if here else []
 
     def _accounts(self) -> list[str]:
@@ -108,8 +104,10 @@ def answer(asked: Asked) -> dict[str, Any]:
     if missing := asked.missing():
         return {"missing": missing, "problems": problems}
     cloud = cloud_named(asked.cloud) or PUBLIC
+    here = this_deployment() if asked.what == "this" else None
     try:
-        proposal = propose(asked.identity(), [*asked.deployments()], asked.issuers(), cloud=cloud, wording=WORDING)
+        deployments = [*asked.deployments(here)]
+        proposal = propose(asked.identity(), deployments, asked.issuers(here), cloud=cloud, wording=WORDING)
     except FederationError as error:
         return {"missing": [], "problems": error.by_field}
     return {"missing": [], "problems": problems} | _shown(proposal)

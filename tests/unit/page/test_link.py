@@ -117,6 +117,11 @@ def test_service_accounts_may_name_their_namespaces() -> None:
     assert alone["missing"] == []
 
 
+def test_a_problem_of_the_namespace_is_said_once_for_all_its_accounts() -> None:
+    shown = proposed(what="accounts", service_account="one two", namespace="Prod")
+    assert len(shown["problems"]["namespace"]) == 1
+
+
 def test_more_than_an_identity_holds_shows_the_ways_out_instead_of_commands_that_fail() -> None:
     names = " ".join(f"worker-{number}" for number in range(21))
     shown = proposed(what="accounts", service_account=names, namespace="prod")
