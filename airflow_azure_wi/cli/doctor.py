@@ -87,13 +87,7 @@ def _context(arguments: argparse.Namespace, resource: IdentityResource | None) -
             connection = airflow_compat.stored_connection(arguments.conn_id)
         except LookupError as error:
             raise UsageError(_not_found(arguments.conn_id, error)) from None
-        return DoctorContext.of(
-            connection,
-            environment=os.environ,
-            options=airflow_compat.options(),
-            serves_stock=airflow_compat.serves_stock_connections(),
-            resource=resource,
-        )
+        return DoctorContext.in_airflow(connection, resource=resource)
 
 
 COMMAND = Command(

@@ -1,5 +1,6 @@
 """What is examined: who signs in, where, and at which services; and what the checks leave for later ones."""
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.clouds import PUBLIC, Cloud
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.endpoints import split_https_url
@@ -181,6 +183,23 @@ class DoctorContext:
             resource=resource or _resource_in(connection),
             is_stock=connection is not None and is_stock_workload_identity(connection),
             serves_stock=serves_stock,
+        )
+
+    @classmethod
+    def in_airflow(
+        cls, connection: Any, *, source: str | None = None, resource: IdentityResource | None = None
+    ) -> "DoctorContext":
+        """Gather what is examined from a connection in a process of Airflow, whose options and environment count.
+
+        The parameters are those of :meth:`of`.
+        """
+        return cls.of(
+            connection,
+            environment=os.environ,
+            source=source,
+            options=airflow_compat.options(),
+            serves_stock=airflow_compat.serves_stock_connections(),
+            resource=resource,
         )
 
     @property

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from azure.identity.aio import WorkloadIdentityCredential as AsyncWorkloadIdentityCredential
 
     from airflow_azure_wi.deployment import Deployment
-    from airflow_azure_wi.doctor import DoctorContext, Report
+    from airflow_azure_wi.doctor import Report
     from airflow_azure_wi.identity import WorkloadIdentity
 
 Client = TypeVar("Client")
@@ -213,7 +213,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             connection = self.get_connection(self._own_id())
         except Exception as error:  # noqa: BLE001 - secrets backends and Fernet raise what they like
             return self._report_unreadable(error)
-        context = self._doctor_context(connection, about)
+        context = doctor.DoctorContext.in_airflow(connection, source=about)
         return doctor.examine(context, scopes=scopes, subscription_id=subscription_id)
 
     async def aexamine(self, *, scopes: Sequence[str] = (), subscription_id: str | None = None) -> "Report":
@@ -226,7 +226,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             connection = await airflow_compat.aget_connection(self, self._own_id())
         except Exception as error:  # noqa: BLE001 - as above
             return self._report_unreadable(error)
-        context = self._doctor_context(connection, self._name())
+        context = doctor.DoctorContext.in_airflow(connection, source=self._name())
         return await asyncio.to_thread(doctor.examine, context, scopes=scopes, subscription_id=subscription_id)
 
     def _shared_credential(self, *, is_async: bool) -> Any:
@@ -269,17 +269,6 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         from airflow_azure_wi.identity import identity_from_connection
 
         return identity_from_connection(connection, environment=os.environ, source=self._name())
-
-    def _doctor_context(self, connection: Any, about: str) -> "DoctorContext":
-        from airflow_azure_wi.doctor import DoctorContext
-
-        return DoctorContext.of(
-            connection,
-            environment=os.environ,
-            source=about,
-            options=airflow_compat.options(),
-            serves_stock=airflow_compat.serves_stock_connections(),
-        )
 
     def _report_unreadable(self, error: Exception) -> "Report":
         from airflow_azure_wi.doctor import Report

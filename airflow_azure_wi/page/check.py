@@ -1,6 +1,5 @@
 """Step 3 of the page: the doctor's report for the process that serves it, the API server."""
 
-import os
 from typing import Any
 
 from airflow_azure_wi import airflow_compat
@@ -12,13 +11,7 @@ from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 def report_on(conn_id: str) -> dict[str, Any]:
     """Sign in with a connection as this process, and return what the doctor finds. Blocks meanwhile."""
     try:
-        connection = airflow_compat.stored_connection(conn_id)
-        context = DoctorContext.of(
-            connection,
-            environment=os.environ,
-            options=airflow_compat.options(),
-            serves_stock=airflow_compat.serves_stock_connections(),
-        )
+        context = DoctorContext.in_airflow(airflow_compat.stored_connection(conn_id))
     except LookupError as error:
         return Report.of_missing_connection(conn_id, str(error)).as_json()
     except Exception as error:  # noqa: BLE001 - secrets backends and Fernet raise what they like
