@@ -1,7 +1,6 @@
 """A stand-in for an Azure Databricks workspace: REST API and SQL warehouse, which take valid access tokens only."""
 
 import re
-import ssl
 from typing import Any
 
 import jwt
@@ -15,6 +14,7 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
 from airflow_azure_wi.testing import OfflineAzure
+from tests.access_tokens import AccessTokenValidator
 
 HOST = "adb-7405609731466262.2.azuredatabricks.net"
 HTTP_PATH = "/sql/1.0/warehouses/abc123"
@@ -44,7 +44,7 @@ class DatabricksWorkspace:
     """
 
     def __init__(self, azure: OfflineAzure) -> None:
-        self._azure = azure
+        self._validator = AccessTokenValidator(azure)
         self._warehouse = TCLIService.Processor(Warehouse())
         self.visits: list[tuple[str, str, str]] = []
         self.refusals: list[str] = []
@@ -70,20 +70,10 @@ class DatabricksWorkspace:
 
     def _check(self, request: Request) -> dict[str, Any]:
         """Return the claims of the access token; raise an error unless Entra signed it for Databricks."""
-        claims = self._validated(request.headers.get("authorization", "").removeprefix("Bearer "), AUDIENCE)
+        claims = self._validator.claims(request.headers.get("authorization", "").removeprefix("Bearer "), AUDIENCE)
         if "x-databricks-azure-workspace-resource-id" in request.headers:
-            self._validated(request.headers.get("x-databricks-azure-sp-management-token", ""), MANAGEMENT)
+            self._validator.claims(request.headers.get("x-databricks-azure-sp-management-token", ""), MANAGEMENT)
         return claims
-
-    def _validated(self, token: str, audience: str) -> dict[str, Any]:
-        tenant = jwt.decode(token, options={"verify_signature": False}).get("tid")
-        keys = jwt.PyJWKClient(
-            f"{self._azure.entra.authority_host}/{tenant}/discovery/v2.0/keys",
-            ssl_context=ssl.create_default_context(cafile=self._azure.environment()["SSL_CERT_FILE"]),
-        )
-        key = keys.get_signing_key_from_jwt(token).key
-        issuer = f"https://sts.windows.net/{tenant}/"
-        return jwt.decode(token, key, algorithms=["RS256"], audience=audience, issuer=issuer)
 
     def _run_thrift(self, body: bytes) -> bytes:
         answer = TMemoryBuffer()

@@ -6,18 +6,15 @@ on no more than 511 characters of a password (``PAM_MAX_RESP_SIZE``,
 https://github.com/linux-pam/linux-pam/blob/master/modules/pam_exec/pam_exec.c), and an access token is longer.
 """
 
-import json
 import os
 import re
 import shutil
 import signal
 import socket
 import socketserver
-import ssl
 import subprocess
 import tempfile
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,6 +26,7 @@ import jwt
 
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from dev._debian import POSTGRESQL, install
+from tests.access_tokens import AccessTokenValidator
 from tests.executors.programs import running
 
 AUDIENCE = "https://ossrdbms-aad.database.windows.net"
@@ -63,12 +61,7 @@ class AccessTokens:
     def __init__(self, azure: OfflineAzure) -> None:
         self.sign_ins: list[SignIn] = []
         self._principals: dict[str, ManagedIdentity] = {}
-        context = ssl.create_default_context(cafile=azure.environment()["SSL_CERT_FILE"])
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
-        with opener.open(f"{azure.entra.authority_host}/common/discovery/v2.0/keys") as answer:
-            self._keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(json.load(answer)).keys}
+        self._validator = AccessTokenValidator(azure)
         server = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -107,17 +100,10 @@ class AccessTokens:
         try:
             claims = jwt.decode(token, options={"verify_signature": False})
             principal = self._principals[role]
-            jwt.decode(
-                token,
-                self._keys[jwt.get_unverified_header(token)["kid"]].key,
-                algorithms=["RS256"],
-                audience=AUDIENCE,
-                issuer=f"https://sts.windows.net/{principal.tenant_id}/",
-                options={"require": ["exp", "nbf", "oid"]},
-            )
+            self._validator.claims(token, AUDIENCE)
         except (jwt.PyJWTError, KeyError) as error:
             return SignIn(role, claims, f"{type(error).__name__}: {error}")
-        is_its_own = claims["oid"] == principal.principal_id
+        is_its_own = (claims["tid"], claims["oid"]) == (principal.tenant_id, principal.principal_id)
         return SignIn(role, claims, None if is_its_own else "the token is for another principal than the role")
 
 

@@ -1,6 +1,5 @@
 """A service that takes access tokens, as Azure Storage does, and writes down who came with one."""
 
-import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import jwt
 
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+from tests.access_tokens import AccessTokenValidator
 
 AUDIENCE = "https://storage.azure.com"
 
@@ -27,11 +27,7 @@ class Resource(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Visit)
         identity = identity or azure.identity
         self._claims = {"appid": identity.client_id, "tid": identity.tenant_id, "oid": identity.principal_id}
-        self._issuer = f"https://sts.windows.net/{identity.tenant_id}/"
-        self._keys = jwt.PyJWKClient(
-            f"{azure.entra.authority_host}/{identity.tenant_id}/discovery/v2.0/keys",
-            ssl_context=ssl.create_default_context(cafile=azure.environment()["SSL_CERT_FILE"]),
-        )
+        self._validator = AccessTokenValidator(azure)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.visits: list[str] = []
         self.refusals: list[str] = []
@@ -46,8 +42,7 @@ class Resource(ThreadingHTTPServer):
 
     def check(self, token: str) -> None:
         """Raise unless the token is signed by Entra, for this resource, in force, and of the identity."""
-        key = self._keys.get_signing_key_from_jwt(token)
-        claims = jwt.decode(token, key, algorithms=["RS256"], audience=AUDIENCE, issuer=self._issuer)
+        claims = self._validator.claims(token, AUDIENCE)
         if not claims.items() >= self._claims.items():
             raise jwt.InvalidTokenError("The token is of another identity")
 
