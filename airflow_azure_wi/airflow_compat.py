@@ -76,14 +76,18 @@ def _deployment_of(*values: str | None) -> "Deployment":
 @cache
 def options() -> Mapping[str, str]:
     """Return the options of Airflow's configuration, as they stood there when they were first asked for."""
-    # Airflow 3.2 and later; before.
-    conf = _module("airflow.sdk.configuration", "airflow.configuration").conf
+    conf = _conf()
     return {name: str(conf.get(CONFIG_SECTION, name, fallback="") or "") for name in OPTIONS}
 
 
 def executor() -> str:
     """Return what runs tasks, such as ``LocalExecutor``."""
-    return str(_module("airflow.sdk.configuration", "airflow.configuration").conf.get("core", "executor"))
+    return str(_conf().get("core", "executor"))
+
+
+def _conf() -> Any:
+    # Airflow 3.2 and later; before.
+    return _module("airflow.sdk.configuration", "airflow.configuration").conf
 
 
 def switch(name: str) -> bool:

@@ -27,6 +27,7 @@ from azure.core.credentials import AccessTokenInfo
 
 from airflow_azure_wi.auth import private_folder
 from airflow_azure_wi.auth.token_cache import TokenRequest
+from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import excerpt, holds_secret, quoted
 
 logger = logging.getLogger(__name__)
@@ -267,11 +268,11 @@ def _unless_given_up(folder: Path, action: Callable[[], T]) -> T | None:
     if folder not in _given_up:
         _given_up.add(folder)
         logger.warning(
-            "The folder %s ([azure_workload_identity] token_cache_folder) cannot be used for access tokens: %s. They "
-            "are kept in memory instead, and each process makes its own exchanges. Expected a folder on a disk with "
-            "room that only the user of this process may change, below folders that only root and that user may "
-            "change.",
+            "The folder %s (%s) cannot be used for access tokens: %s. They are kept in memory instead, and each "
+            "process makes its own exchanges. Expected a folder on a disk with room that only the user of this "
+            "process may change, below folders that only root and that user may change.",
             quoted(str(folder), longest=200),
+            option_name("token_cache_folder"),
             found,
         )
     return None

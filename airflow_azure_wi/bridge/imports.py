@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from airflow_azure_wi.bridge import table
+from airflow_azure_wi.provider import option_name
 
 Action = Callable[[ModuleType], None]
 
@@ -142,9 +143,9 @@ def _run(action: Action, module: ModuleType) -> None:
     except Exception:  # noqa: BLE001 - see when_imported()
         logger().exception(
             "The bridge to the stock Azure hooks failed in %s, which goes on without it. Report this with the versions "
-            "of apache-airflow and apache-airflow-providers-microsoft-azure, and set [azure_workload_identity] "
-            "bridge_stock_hooks = False meanwhile.",
+            "of apache-airflow and apache-airflow-providers-microsoft-azure, and set %s = False meanwhile.",
             module.__name__,
+            option_name("bridge_stock_hooks"),
         )
 
 
