@@ -58,7 +58,7 @@ def _before_connecting(dialect: Any, _: Any, __: Any, parameters: dict[str, Any]
         _require_tls(dialect.driver, parameters)
         parameters["password"] = _access_token(is_async=dialect.is_async)
     except WorkloadIdentityError as error:
-        # As if the server refused: Airflow tries some queries again after such an error.
+        # As if the server refused: Airflow tries some queries again after it (airflow/utils/retries.py).
         text = f"no access token for Airflow's database ({option_name(_OPTION)}):\n{error}"
         raise dialect.dbapi.OperationalError(text) from None
 
