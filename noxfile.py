@@ -203,7 +203,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
 def reference(session: nox.Session) -> None:
-    """Write the generated pages: docs/command-line.md, docs/configuration.md, the table in docs/stock-hooks.md."""
+    """Write what is generated in docs/reference: command-line.md, configuration.md, the table in stock-hooks.md."""
     in_dev(session, "python", "dev/_reference.py")
     in_dev(session, "pytest", "-q", "tests/stock/test_every_type.py", AIRFLOW_AZURE_WI_WRITE_DOCS="1")
 

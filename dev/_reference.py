@@ -1,4 +1,4 @@
-"""Writes docs/command-line.md from the command line's own --help, and docs/configuration.md from the provider info."""
+"""Writes docs/reference/command-line.md from the command line's --help, configuration.md from the provider info."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_azure_wi.cli import COMMANDS, main
 from airflow_azure_wi.cli.command import PROGRAM
 from airflow_azure_wi.provider import OPTIONS, Option, option_variable
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 
 def command_line() -> str:
@@ -33,7 +33,7 @@ def printed(arguments: list[str]) -> str:
 
 def configuration() -> str:
     """Return the page: what stands before its first option, and each option of the provider info."""
-    introduction = (DOCS / "configuration.md").read_text(encoding="utf-8").partition("\n\n## ")[0]
+    introduction = (REFERENCE / "configuration.md").read_text(encoding="utf-8").partition("\n\n## ")[0]
     return "\n\n".join([introduction, *(describe(name, option) for name, option in OPTIONS.items())]) + "\n"
 
 
@@ -50,5 +50,5 @@ def describe(name: str, option: Option) -> str:
 
 
 if __name__ == "__main__":
-    (DOCS / "command-line.md").write_text(command_line(), encoding="utf-8")
-    (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
+    (REFERENCE / "command-line.md").write_text(command_line(), encoding="utf-8")
+    (REFERENCE / "configuration.md").write_text(configuration(), encoding="utf-8")

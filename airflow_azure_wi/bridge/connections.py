@@ -292,7 +292,7 @@ def _warn_of(left_out: list[str], name: str) -> None:
     warn_once(
         f"{name}: stock Azure hooks are not shown {named}{more}: an Azure Workload Identity connection gives them an "
         "identity, an endpoint and plain settings, nothing that could replace the identity or send an access token "
-        "elsewhere. Remove it from the connection. docs/security.md lists what is shown."
+        "elsewhere. Remove it from the connection. docs/explanation/security.md lists what is shown."
     )
 
 

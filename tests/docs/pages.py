@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 
 _BLOCK = re.compile(
     r"(?ms)(?:^ *<!-- (?P<comment>[^>]*?) -->\n)?^(?P<indent> *)```(?P<language>[^\n`]*)\n(?P<code>.*?)^ *```$"
@@ -43,5 +43,5 @@ def blocks_of(page: Path) -> list[Block]:
             continue
         line = text.count("\n", 0, found.start("indent")) + 1
         code = re.sub(r"(?m)^" + found["indent"], "", found["code"])
-        blocks.append(Block(f"{page.name}:{line}", found["language"], code, found["comment"] or ""))
+        blocks.append(Block(f"{page.relative_to(ROOT)}:{line}", found["language"], code, found["comment"] or ""))
     return blocks

@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT
 
-PAGE = (DOCS / "assumptions.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "explanation/assumptions.md").read_text(encoding="utf-8")
 GROUPS = [
     "Microsoft Entra ID",
     "AKS",

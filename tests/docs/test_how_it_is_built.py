@@ -1,4 +1,4 @@
-"""docs/how-it-is-built.md shows the way of one call as it is, and names every module."""
+"""docs/explanation/how-it-is-built.md shows the way of one call as it is, and names every module."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from airflow_azure_wi.testing import OfflineAzure
 from tests.docs.pages import DOCS
 
 FOLDER = Path(airflow_azure_wi.__file__).parent
-PAGE = (DOCS / "how-it-is-built.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "explanation/how-it-is-built.md").read_text(encoding="utf-8")
 # The modules of the call, from the top of the table to its end, and the ones that they ask.
 WAY = re.findall(r"(?m)^\| \d+ \| `([\w/]+\.py)` \|", PAGE.partition("## The modules")[0])
 ASKED = re.findall(r"`(\w+\.py)`", PAGE.partition("On the way they ask")[2].partition("which call none")[0])

@@ -21,4 +21,4 @@ def test_the_file_is_there(page: Path, target: str) -> None:
 
 
 def test_readme_leads_to_the_docs() -> None:
-    assert {"docs/index.md", "docs/troubleshooting.md"} <= {link.values[1] for link in LINKS}
+    assert {"docs/index.md", "docs/how-to/troubleshooting.md"} <= {link.values[1] for link in LINKS}

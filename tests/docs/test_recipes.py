@@ -10,7 +10,7 @@ from airflow_azure_wi import example_dags
 from tests.docs.pages import DOCS, ROOT
 
 RECIPES = sorted(Path(example_dags.__file__).parent.glob("recipe_*.py"))
-PAGE = (DOCS / "recipes.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "how-to/recipes.md").read_text(encoding="utf-8")
 ANCHORS = {
     re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"(?m)^#+ (.+)$", PAGE)
 }
@@ -36,6 +36,6 @@ def test_a_recipe_is_run_by_a_test(recipe: Path) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
 def test_a_recipe_is_on_its_page_and_in_the_table(recipe: Path) -> None:
-    assert f"{{literalinclude}} ../airflow_azure_wi/example_dags/{recipe.name}\n" in PAGE
+    assert f"{{literalinclude}} ../../airflow_azure_wi/example_dags/{recipe.name}\n" in PAGE
     [row] = re.findall(rf"(?m)^\|.*\[`{recipe.stem}`\]\(#([\w-]+)\).*\|$", PAGE)
     assert row in ANCHORS

@@ -11,7 +11,7 @@ import pytest
 from dev._reference import command_line, configuration
 from tests.docs.pages import DOCS
 
-API = (DOCS / "api.md").read_text(encoding="utf-8")
+API = (DOCS / "reference/api.md").read_text(encoding="utf-8")
 
 # Where the names are that DAG authors and their tests import.
 PUBLIC = (
@@ -45,7 +45,7 @@ def test_every_public_name_is_in_the_reference_and_has_a_docstring(module: str, 
     in_its_module = re.search(rf"automodule:: {re.escape(module)}\n   :members:(.*)", API)
     by_itself = re.search(rf"auto(class|function):: {re.escape(value.__module__)}\.{name}\n", API)
     listed = in_its_module and (not in_its_module[1].strip() or name in re.split(r"[ ,]+", in_its_module[1]))
-    assert listed or by_itself, f"docs/api.md has no {module}.{name}"
+    assert listed or by_itself, f"docs/reference/api.md has no {module}.{name}"
     assert value.__doc__
     for method_name, method in vars(value).items() if inspect.isclass(value) else ():
         if not method_name.startswith("_") and (inspect.isfunction(method) or isinstance(method, property)):
@@ -59,7 +59,7 @@ def overrides(kind: type, name: str) -> bool:
 def test_every_public_method_of_the_hook_has_its_place_on_its_page() -> None:
     from airflow_azure_wi import AzureWorkloadIdentityHook as Hook
 
-    page = (DOCS / "hook.md").read_text(encoding="utf-8")
+    page = (DOCS / "how-to/hook.md").read_text(encoding="utf-8")
     methods = [name for name, value in vars(Hook).items() if inspect.isfunction(value) and not name.startswith("_")]
     headings = " ".join(re.findall(r"(?m)^## .*$", page))
     assert len(methods) > 10
@@ -69,4 +69,4 @@ def test_every_public_method_of_the_hook_has_its_place_on_its_page() -> None:
 
 @pytest.mark.parametrize(("name", "page"), [("command-line", command_line), ("configuration", configuration)])
 def test_a_generated_page_is_current(name: str, page: Callable[[], str]) -> None:
-    assert page() == (DOCS / f"{name}.md").read_text(encoding="utf-8"), "run ./dev/nox -s reference"
+    assert page() == (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8"), "run ./dev/nox -s reference"

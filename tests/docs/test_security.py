@@ -1,4 +1,4 @@
-"""What docs/security.md claims is held by tests that exist, and what it lists is what the bridge shows."""
+"""What the page about security claims is held by tests that exist; what it lists is what the bridge shows."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ import pytest
 from airflow_azure_wi.bridge import table
 from tests.docs.pages import DOCS, ROOT
 
-PAGE = (DOCS / "security.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "explanation/security.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 WHO_CAN_DO_WHAT = PAGE.partition("## Who can do what")[2].partition("\n## ")[0]
 

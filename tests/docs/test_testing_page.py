@@ -19,7 +19,7 @@ def test_its_tests_and_those_of_the_example_project_pass(
 ) -> None:
     project, home = tmp_path / "project", tmp_path / "airflow"
     shutil.copytree(ROOT / "examples" / "testing", project)
-    blocks = [block.code for block in blocks_of(DOCS / "testing.md") if block.language == "python"]
+    blocks = [block.code for block in blocks_of(DOCS / "how-to/testing.md") if block.language == "python"]
     for number, code in enumerate(blocks):
         (project / "tests" / f"test_block_{number}.py").write_text(code)
     home.mkdir()
@@ -41,5 +41,5 @@ def test_its_tests_and_those_of_the_example_project_pass(
 
 
 def test_the_first_block_takes_ten_lines() -> None:
-    first = next(block.code for block in blocks_of(DOCS / "testing.md") if block.language == "python")
+    first = next(block.code for block in blocks_of(DOCS / "how-to/testing.md") if block.language == "python")
     assert len([line for line in first.splitlines() if line.strip()]) <= 10

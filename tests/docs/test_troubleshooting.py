@@ -12,7 +12,7 @@ from airflow_azure_wi.entra_errors import EXPLANATIONS
 from airflow_azure_wi.testing import refusals
 from tests.docs.pages import DOCS
 
-PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "how-to/troubleshooting.md").read_text(encoding="utf-8")
 PACKAGE = Path(airflow_azure_wi.__file__).parent
 
 # The heading of an entry: codes of Entra, or a message, `…` standing for what differs.

@@ -71,7 +71,7 @@ Measured = list[tuple[str, str, int, int]]
 
 @pytest.fixture(scope="session")
 def measured() -> Iterator[Measured]:
-    """What the tests measured, which is printed when all have run, as docs/performance.md shows it."""
+    """What the tests measured, which is printed when all have run, as docs/explanation/performance.md shows it."""
     rows: Measured = []
     yield rows
     print("\n| executor | `token_cache` | tasks | exchanges |\n| --- | --- | --- | --- |")

@@ -1,4 +1,4 @@
-"""200 tasks of one DAG on several workers: each gets its token, in as many exchanges as docs/performance.md says."""
+"""200 tasks of one DAG on several workers: each gets its token, in as many exchanges as performance.md says."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""docs/another-tenant.md over two tenants of the simulated Entra: from ``link --application`` to signing in."""
+"""docs/how-to/another-tenant.md over two tenants of the simulated Entra: from ``link --application`` to signing in."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""docs/other-interpreters.md: the DAGs on the page, and what it says does not work, run by Airflow itself."""
+"""docs/how-to/other-interpreters.md: the DAGs on the page, and what it says does not work, run by Airflow itself."""
 
 import json
 import re
@@ -25,7 +25,7 @@ ACCOUNT = "https://acct.blob.core.windows.net"
 # A busy machine makes a virtual environment in minutes.
 pytestmark = pytest.mark.timeout(900)
 
-PAGE = "\n\n".join(block.code for block in blocks_of(DOCS / "other-interpreters.md"))
+PAGE = "\n\n".join(block.code for block in blocks_of(DOCS / "how-to/other-interpreters.md"))
 
 # The function and the decorators of the page, for which it shows no DAG.
 MORE_DAGS = """

@@ -28,7 +28,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
 def test_the_first_test_of_the_docs_and_the_example_project_pass(tmp_path: Path, variables: dict[str, str]) -> None:
     project = tmp_path / "project"
     shutil.copytree(ROOT / "examples" / "testing", project)
-    first = next(block.code for block in blocks_of(DOCS / "testing.md") if block.language == "python")
+    first = next(block.code for block in blocks_of(DOCS / "how-to/testing.md") if block.language == "python")
     (project / "tests" / "test_reports.py").write_text(first)
     done = subprocess.run(
         [PROGRAMS / "pytest", "-rA"],

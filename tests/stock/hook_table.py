@@ -1,4 +1,4 @@
-"""What these tests found to work, as the table in docs/stock-hooks.md."""
+"""What these tests found to work, as the table in docs/reference/stock-hooks.md."""
 
 import os
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "stock-hooks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "stock-hooks.md"
 BEGIN, END = "<!-- begin: written by tests/stock -->", "<!-- end -->"
 WRITE = "AIRFLOW_AZURE_WI_WRITE_DOCS"
 

@@ -331,7 +331,7 @@ def test_one_warning_names_what_is_left_out_and_shows_no_value(
 def test_a_storage_host_chooses_the_service_of_the_token(
     connect: Connect, recorder: Recorder, identity: ManagedIdentity, workload: OfflineAzure
 ) -> None:
-    """docs/security.md says what follows: azure-storage asks for a token of the resource in a server's challenge."""
+    """The page about security says it: azure-storage asks for a token of the resource in a server's challenge."""
     [case, _] = STORAGE_CASES
     challenge = (
         f"Bearer authorization_uri=https://login.microsoftonline.com/{identity.tenant_id}/oauth2/authorize "

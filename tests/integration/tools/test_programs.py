@@ -1,4 +1,4 @@
-"""Programs that know nothing but the hook's variables: docs/tools.md says what to run, and this runs it."""
+"""Programs that know nothing but the hook's variables: docs/how-to/tools.md says what to run, and this runs it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.docs.pages import DOCS, blocks_of
 from tests.integration.tools.azcopy import installed_azcopy
 from tests.integration.tools.conftest import Start
 
-BLOCKS = blocks_of(DOCS / "tools.md")
+BLOCKS = blocks_of(DOCS / "how-to/tools.md")
 ARM = "https://management.core.windows.net/"
 
 # DuckDB would download its extension. This puts the one of a package where the download would be.
