@@ -12,7 +12,7 @@ from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge.credentials import SignIn, sign_in_of
 from airflow_azure_wi.endpoints import has_endpoint, split
 from airflow_azure_wi.errors import EndpointError, IdentityError
-from airflow_azure_wi.provider import CONNECTION_TYPE
+from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 from airflow_azure_wi.redaction import quoted
 
 # The extra in which connections of other providers name the one to sign in with.
@@ -28,9 +28,17 @@ SQL_COPT_SS_ACCESS_TOKEN = 1256
 
 
 def postgres_token(original: Any, hook: Any, connection: Any) -> Any:
-    """Get the token; explain an id with an endpoint."""
-    with _plain_id_expected(connection.extra_dejson.get(AZURE_CONN_ID)):
-        return original(hook, connection)
+    """Get the token; explain an id that names no identity, or has an endpoint."""
+    azure_conn_id = connection.extra_dejson.get(AZURE_CONN_ID)
+    with _expecting_azure_conn_id(connection, azure_conn_id), _plain_id_expected(azure_conn_id):
+        try:
+            return original(hook, connection)
+        except AttributeError:
+            # The original asks the hook of whatever connection it finds for a token.
+            named = airflow_compat.BaseHook.get_connection(azure_conn_id)
+            if named.conn_type != STOCK_CONNECTION_TYPE:
+                _sign_in_expected_of(connection, named)
+            raise
 
 
 def snowflake_token(original: Any, hook: Any, azure_conn_id: str) -> Any:

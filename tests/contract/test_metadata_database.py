@@ -1,12 +1,16 @@
 """Airflow on a PostgreSQL that lets nobody in without an access token: no password is configured anywhere."""
 
 import pytest
+import sqlalchemy
 
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import Airflow, variables_of, without_recipes
 from tests.postgresql import PostgresqlServer
 
 ROLE, DATABASE = "airflow-identity", "metadata"
+
+# Psycopg 3 takes SQLAlchemy 2.
+DRIVERS = ("psycopg2",) if sqlalchemy.__version__.startswith("1.") else ("psycopg2", "psycopg")
 
 # Who signs in: Airflow's two engines, and another one such as that of Celery's result backend.
 USERS = """
@@ -24,11 +28,11 @@ async def main():
     url = settings.SQL_ALCHEMY_CONN.replace("psycopg2", "asyncpg")
     engine = getattr(settings, "async_engine", None) or create_async_engine(url)
     async with engine.connect() as connection:
-        print("async", (await connection.execute(QUERY)).scalar(), repr(engine.url))
+        print("async", engine.dialect.driver, (await connection.execute(QUERY)).scalar(), repr(engine.url))
     await engine.dispose()
 
 with settings.engine.connect() as connection:
-    print("sync", connection.execute(QUERY).scalar())
+    print("sync", settings.engine.dialect.driver, connection.execute(QUERY).scalar())
 with create_engine(sys.argv[1]).connect() as connection:
     print("other", connection.execute(QUERY).scalar())
 asyncio.run(main())
@@ -57,14 +61,15 @@ def test_commands_use_the_database(airflow: Airflow, postgresql: PostgresqlServe
     assert {(each.role, each.refused) for each in postgresql.sign_ins if each.role == ROLE} == {(ROLE, None)}
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_every_engine_gets_a_token_and_tls(
-    airflow: Airflow, postgresql: PostgresqlServer, running_azure: OfflineAzure
+    driver: str, airflow: Airflow, postgresql: PostgresqlServer, running_azure: OfflineAzure
 ) -> None:
     trusted = running_azure.environment()["SSL_CERT_FILE"]
-    verified = postgresql.url(ROLE, DATABASE, sslmode="verify-full", sslrootcert=trusted)
+    verified = postgresql.url(ROLE, DATABASE, sslmode="verify-full", sslrootcert=trusted).replace("psycopg2", driver)
     other = postgresql.url(ROLE, DATABASE)
     printed = airflow.python(USERS, other, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=verified)
-    for engine in ("sync", "other", "async"):
+    for engine in (f"sync {driver}", "other", "async asyncpg"):
         assert f"{engine} {ROLE} true" in printed
     assert "eyJ" not in printed
 

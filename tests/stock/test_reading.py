@@ -276,15 +276,6 @@ def test_postgres_asks_for_the_plain_id(connection: str, connect: Connect) -> No
         hook.get_iam_token(hook.get_connection(conn_id))
 
 
-def test_postgres_is_told_as_ever_of_a_connection_that_is_missing(connect: Connect) -> None:
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-    conn_id = connect("database", "postgres", extra={"iam": True, "azure_conn_id": "not_there"}, login="airflow")
-    hook = PostgresHook(postgres_conn_id=conn_id)
-    with pytest.raises(AirflowNotFoundException, match="not_there"):
-        hook.get_iam_token(hook.get_connection(conn_id))
-
-
 def test_the_generic_hook_uses_the_endpoint_or_refuses_it(connection: str, workload: OfflineAzure) -> None:
     from azure.mgmt.storage import StorageManagementClient
     from azure.storage.blob import BlobServiceClient
