@@ -25,14 +25,14 @@ sys.path.insert(0, str(ROOT / "dev"))
 from _airflows import LOWEST, MAIN, PINS, SUPPORTED, TARGETS, Target, Version  # noqa: E402
 from _debian import CHROMIUM, POSTGRESQL, REDIS, install  # noqa: E402
 from _isolation import isolated  # noqa: E402
+from _release import build_variables  # noqa: E402
 from _stock import STOCK  # noqa: E402
 
 VENVS = ROOT / ".venvs"
 VENV = ROOT / ".venv"
 DIST = ROOT / "dist"
-ASTRO = ROOT / "examples" / "astro"
 # What the Dockerfile says that its Runtime carries. The image cannot be run here, its Airflow can.
-DOCKERFILE = (ASTRO / "Dockerfile").read_text(encoding="utf-8")
+DOCKERFILE = (ROOT / "examples" / "astro" / "Dockerfile").read_text(encoding="utf-8")
 [(RUNTIME_AIRFLOW, RUNTIME_PYTHON)] = re.findall(r"(?m)^# Airflow ([\d.]+) on Python (\d+\.\d+)$", DOCKERFILE)
 SITE = ROOT / "build" / "docs"
 DEV_GROUPS = ("test", "parallel", "parse", "recipes", "lint", "docs", "release")
@@ -205,6 +205,7 @@ def docs(session: nox.Session) -> None:
 def reference(session: nox.Session) -> None:
     """Write what is generated in docs/reference: command-line.md, configuration.md, the table in stock-hooks.md."""
     in_dev(session, "python", "dev/_reference.py")
+    in_dev(session, "python", "dev/_release.py")
     in_dev(session, "pytest", "-q", "tests/stock/test_every_type.py", AIRFLOW_AZURE_WI_WRITE_DOCS="1")
 
 
@@ -304,11 +305,14 @@ def tools(session: nox.Session) -> None:
 def release(session: nox.Session) -> None:
     """Build the distributions into dist/, and try them as a user gets them: nothing runs from the checkout.
 
-    Checks their metadata and contents, runs the unit tests from the unpacked sdist, installs the Astro example with the
-    wheel beside the Airflow that its Runtime carries, and there what a user of the extra "testing" runs.
+    Checks their metadata and contents, runs the unit tests from the unpacked sdist, uploads both to an index on this
+    machine, installs the Astro example from there beside the Airflow that its Runtime carries, and runs there what a
+    user of the extra "testing" runs.
     """
     shutil.rmtree(DIST, ignore_errors=True)
-    in_dev(session, "python", "-m", "build", "--outdir", str(DIST), str(ROOT))
+    # Without isolation, so that the build backend is the pinned one.
+    build = ("python", "-m", "build", "--no-isolation", "--outdir", str(DIST), str(ROOT))
+    in_dev(session, *build, **build_variables())
     [wheel], [sdist] = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
     in_dev(session, "twine", "check", "--strict", str(wheel), str(sdist))
     pytest = ("pytest", "-p", "no:cacheprovider", "-q")
@@ -320,7 +324,8 @@ def release(session: nox.Session) -> None:
         with session.chdir(Path(folder) / sdist.name.removesuffix(".tar.gz")):
             in_dev(session, *pytest, "--collect-only", "-qqq")
             in_dev(session, *pytest, "tests/unit")
-        install_astro_example(session, wheel, target)
+        session.install("--constraints", str(target.pins), "apache-airflow", STOCK, env=uv_settings())
+        in_dev(session, *pytest, "tests/release/test_upload.py")
         session.install("--constraints", str(target.pins), f"{wheel}[testing]", env=uv_settings())
         in_dev(session, *pytest, "tests/release/test_testing_extra.py")
         # What the next test itself needs comes after, so that it has no part in that.
@@ -331,22 +336,6 @@ def release(session: nox.Session) -> None:
         shutil.copy(ROOT / "pyproject.toml", folder)
         with session.chdir(folder):
             run(session, *pytest, "tests/release/test_astro_project.py")
-
-
-def install_astro_example(session: nox.Session, wheel: Path, target: Target) -> None:
-    """Install requirements.txt as the build of an image would: it must not move what the Runtime carries."""
-    session.install("--constraints", str(target.pins), "apache-airflow", STOCK, env=uv_settings())
-    before = versions_in(session)
-    session.install("--find-links", str(DIST), "--requirements", str(ASTRO / "requirements.txt"), env=uv_settings())
-    after = versions_in(session)
-    if moved := {name: (version, after.get(name)) for name, version in before.items() if after.get(name) != version}:
-        session.error(f"Installing the package moved what was there: {moved}")
-    if after["airflow-azure-wi"] != wheel.name.split("-")[1]:
-        session.error(
-            f"examples/astro/requirements.txt got airflow-azure-wi {after['airflow-azure-wi']} from an index, "
-            f"expected {wheel.name} from dist/. Raise __version__ above the version that is published."
-        )
-    session.log(f"All {len(before)} packages kept their versions; new: {', '.join(sorted(after.keys() - before))}")
 
 
 def versions_in(session: nox.Session) -> dict[str, str]:

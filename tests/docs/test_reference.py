@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dev._reference import command_line, configuration
+from dev._release import SBOM, sbom
 from tests.docs.pages import DOCS
 
 API = (DOCS / "reference/api.md").read_text(encoding="utf-8")
@@ -70,3 +71,7 @@ def test_every_public_method_of_the_hook_has_its_place_on_its_page() -> None:
 @pytest.mark.parametrize(("name", "page"), [("command-line", command_line), ("configuration", configuration)])
 def test_a_generated_page_is_current(name: str, page: Callable[[], str]) -> None:
     assert page() == (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8"), "run ./dev/nox -s reference"
+
+
+def test_the_sbom_is_current() -> None:
+    assert SBOM.read_text(encoding="utf-8") == sbom(), "./dev/nox -s reference writes it"

@@ -1,5 +1,11 @@
 """What is in the distributions, as they are in dist/ (see release in noxfile.py)."""
 
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from email import message_from_bytes
@@ -7,8 +13,11 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from airflow_azure_wi import __version__
+from dev._release import SBOM, build_variables
 
 ROOT = Path(__file__).parent.parent.parent
 WHEEL = ROOT / "dist" / f"airflow_azure_wi-{__version__}-py3-none-any.whl"
@@ -51,6 +60,31 @@ def test_the_metadata_is_complete(metadata: Message) -> None:
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert metadata.get_all("Project-URL")
+
+
+def test_the_wheel_carries_an_sbom_that_names_what_it_requires(wheel: zipfile.ZipFile, metadata: Message) -> None:
+    held = wheel.read(f"{INFO}/sboms/{SBOM.name}").decode()
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(held) is None
+    bom = json.loads(held)
+    assert bom["metadata"]["component"]["version"] == __version__
+    requirements = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert sorted(
+        f"{component['name']}{component['properties'][0]['value']}" for component in bom["components"]
+    ) == sorted(line.lower() for line in requirements)
+
+
+def test_another_build_in_another_folder_gives_the_same_bytes(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "with another name"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.split("\0")[:-1]:
+        (elsewhere / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, elsewhere / name)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", elsewhere]
+    # As somebody whose new files only they can read.
+    subprocess.run(build, env=os.environ | build_variables(), check=True, capture_output=True, umask=0o077)
+    for first in (WHEEL, SDIST):
+        again = tmp_path / "dist" / first.name
+        assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(first.read_bytes()).digest(), first.name
 
 
 def test_nothing_has_an_upper_bound(metadata: Message) -> None:
