@@ -1,18 +1,24 @@
-"""What a package index shows: the README and the project's addresses, as hatchling makes them from pyproject.toml."""
+"""What a package index and Airflow's registry show: README and addresses as hatchling makes them, and the modules."""
 
+import importlib
 import re
 
 import pytest
 import readme_renderer.markdown
+import yaml
 from hatchling.metadata.core import CoreMetadata, ProjectMetadata
 from hatchling.plugin.manager import PluginManager
 
 from airflow_azure_wi import __version__
+from airflow_azure_wi.airflow_compat import BaseHook
+from airflow_azure_wi.preflight import BaseOperator, BaseTrigger
+from airflow_azure_wi.provider import HOOK_NAME, get_provider_info
 from dev._metadata import Addresses, readme_for_index
 from tests.docs.pages import ROOT
 
 REPOSITORY = "https://git.example.org/owner/airflow-azure-wi"
 FILES = re.compile(rf"{REPOSITORY}/(?:blob|raw)/v{re.escape(__version__)}/([^#]*)(?:#.*)?")
+KINDS = {"hooks": BaseHook, "operators": BaseOperator, "triggers": BaseTrigger}
 
 
 def core_metadata(**addresses: str) -> CoreMetadata:
@@ -68,3 +74,18 @@ def test_code_stays_as_it_is(address: str) -> None:
     addresses = Addresses("airflow-azure-wi", __version__, hook)
     code = "`table[row](column)`\n\n```python\ntable[row](column)\n```\n\n1. Run\n\n   ```python\n   a[b](c)\n   ```\n"
     assert readme_for_index(f"{code}[docs](docs/index.md)\n", addresses).startswith(code)
+
+
+def test_the_registry_file_names_what_there_is() -> None:
+    registry = yaml.safe_load((ROOT / ".airflow-registry.yaml").read_text(encoding="utf-8"))
+    project = core_metadata()
+    info = get_provider_info()
+    assert (registry["package-name"], registry["display-name"]) == (project.name, HOOK_NAME)
+    assert info["package-name"] == registry["package-name"]
+    assert project.description.startswith(registry["description"].rstrip("."))
+    listed = {kind: [each["module"].rpartition(".") for each in registry[kind]] for kind in KINDS}
+    for kind, classes in listed.items():
+        for module, _, name in classes:
+            assert issubclass(getattr(importlib.import_module(module), name), KINDS[kind])
+    # Its addresses are known when those of the project are.
+    assert ("source-url" in registry) == ("docs-url" in registry) == ("Source" in project.urls)
