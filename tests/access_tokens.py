@@ -32,6 +32,8 @@ class AccessTokenValidator:
             algorithms=["RS256"],
             audience=audience,
             issuer=f"https://sts.windows.net/{tenant}/",
+            # A token that is sent in its last moment arrives after it.
+            leeway=1,
             options={"require": ["exp", "nbf", "oid"]},
         )
         return claims

@@ -73,6 +73,10 @@ class AirflowDeployment:
             time.sleep(0.5)
         return answer
 
+    def log(self, component: str) -> str:
+        """Return what a component said."""
+        return (self._home / f"{component}.log").read_text(errors="replace")
+
     def logs(self) -> str:
         """Return all that the components said, and the logs of the tasks."""
         files = sorted(self._home.rglob("*.log"))

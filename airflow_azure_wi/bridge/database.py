@@ -5,8 +5,11 @@ and asynchronous one, Alembic's in ``airflow db migrate``, and that of Celery's 
 arguments of that one connection: not in a URL, which Airflow and SQLAlchemy print, and not in a configuration.
 """
 
+import asyncio
+import logging
 import os
 import ssl
+import time
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,8 +20,16 @@ from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import quoted
 
+logger = logging.getLogger(__name__)
+
 _OPTION = "database_sign_in"
 _PORT = "5432"
+
+# A process that has had an access token waits this long for the next one: about as long as Linux tries to reach a
+# server that does not answer (tcp_syn_retries, https://docs.kernel.org/networking/ip-sysctl.html). A scheduler that is
+# refused a connection ends within seconds.
+WAIT_SECONDS = 120.0
+_PAUSE_SECONDS = 2.0
 
 # libpq's, https://www.postgresql.org/docs/current/libpq-ssl.html; asyncpg takes the same words. The others allow a
 # connection without TLS, on which anyone on the network could read the token.
@@ -38,29 +49,66 @@ class _Login(NamedTuple):
         return cls(str(host or "").lower(), str(port or _PORT), str(user or ""))
 
 
+class _Outage:
+    """How long this process has got no access token for the database; one for all its threads."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._has_signed_in = False
+
+    def is_worth_waiting(self, error: WorkloadIdentityError) -> bool:
+        """Return whether to ask again in a moment; say so in the log once.
+
+        Not at a process's first sign-in, which fails because something was never right.
+        """
+        if not self._has_signed_in:
+            return False
+        if self._began is None:
+            self._began = time.monotonic()
+            logger.warning("New connections to Airflow's database wait %.0f s for this:\n%s", WAIT_SECONDS, error)
+        return time.monotonic() - self._began < WAIT_SECONDS
+
+    def is_over(self) -> None:
+        if self._began is not None:
+            seconds = time.monotonic() - self._began
+            logger.warning("Airflow's database can be signed in to again, after %.0f s", seconds)
+        self._began = None
+        self._has_signed_in = True
+
+
+_outage = _Outage()
+
+
 def listen() -> None:
     """Let SQLAlchemy ask here before each connection that it makes."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
-    if not event.contains(Engine, "do_connect", _before_connecting):
-        event.listen(Engine, "do_connect", _before_connecting)
+    if not event.contains(Engine, "do_connect", _connect):
+        event.listen(Engine, "do_connect", _connect)
 
 
-def _before_connecting(dialect: Any, _: Any, __: Any, parameters: dict[str, Any]) -> None:
-    """Put an access token into the arguments of a connection, if it is one to Airflow's database."""
+def _connect(dialect: Any, _: Any, arguments: list[Any], parameters: dict[str, Any]) -> Any:
+    """Connect with an access token, if it is to Airflow's database; otherwise leave it to SQLAlchemy."""
     if dialect.name != "postgresql":
-        return
+        return None
     login = _Login.of(parameters.get("host"), parameters.get("port"), parameters.get("user"))
     if login not in _logins():
-        return
+        return None
+    # A copy: the engine keeps its own for all its connections.
+    parameters = dict(parameters)
     try:
         _require_tls(dialect.driver, parameters)
-        parameters["password"] = _access_token(is_async=dialect.is_async)
+        who = _who_signs_in()
+        parameters["password"] = _access_token(who, is_async=dialect.is_async)
     except WorkloadIdentityError as error:
         # As if the server refused: Airflow tries some queries again after it (airflow/utils/retries.py).
         text = f"no access token for Airflow's database ({option_name(_OPTION)}):\n{error}"
         raise dialect.dbapi.OperationalError(text) from None
+    try:
+        return dialect.connect(*arguments, **parameters)
+    except Exception as error:
+        raise dialect.dbapi.OperationalError(f"{error}\n{who.as_role(login.user)}") from error
 
 
 @cache
@@ -104,23 +152,72 @@ def _require_tls(driver: str, parameters: dict[str, Any]) -> None:
         parameters["ssl"] = context
 
 
-def _access_token(*, is_async: bool) -> str:
-    from airflow_azure_wi import auth
+class _Who(NamedTuple):
+    """The identity that signs in, and what named it."""
+
+    identity: WorkloadIdentity
+    named_by: str
+
+    def as_role(self, role: str) -> str:
+        return (
+            f"It was asked for role {quoted(role)} with an access token of client id {self.identity.client_id} (from "
+            f"{self.named_by}). If it refused that, the role is missing or belongs to another identity."
+        )
+
+
+def _who_signs_in() -> _Who:
     from airflow_azure_wi.clouds import PUBLIC, cloud_at
 
     if problem := _problem_of_option():
         raise DeploymentError(problem)
-    deployment = airflow_compat.deployment()
-    cloud = (cloud_at(deployment.authority_host) if deployment.authority_host else None) or PUBLIC
-    identity, scope = _identity(cloud.name), f"{cloud.ossrdbms}/.default"
-    used_by = "Airflow's database"
-    if not is_async:
-        return auth.credential_for(identity, deployment, used_by=used_by).get_token(scope).token
+    authority_host = airflow_compat.deployment().authority_host
+    cloud = (cloud_at(authority_host) if authority_host else None) or PUBLIC
+    options, option = airflow_compat.options(), option_name("database_client_id")
+    ids = {
+        "clientId": options["database_client_id"] or os.environ.get("AZURE_CLIENT_ID"),
+        "tenantId": options["database_tenant_id"] or os.environ.get("AZURE_TENANT_ID"),
+    }
+    extra = ids | {"cloud_environment": cloud.name}
+    try:
+        identity = WorkloadIdentity.from_extra(extra, source="the deployment", environment=None)
+    except IdentityError as error:
+        raise DeploymentError(
+            f"{error}\nNext step: set {option} and database_tenant_id, or AZURE_CLIENT_ID and AZURE_TENANT_ID, for "
+            "each component of Airflow."
+        ) from None
+    return _Who(identity, option if options["database_client_id"] else "AZURE_CLIENT_ID")
+
+
+def _access_token(who: _Who, *, is_async: bool) -> str:
+    """Return an access token; wait for one if this process has had one before."""
     from sqlalchemy.util import await_only
 
-    # An asynchronous engine connects in a greenlet of SQLAlchemy's: the event loop goes on meanwhile.
-    token = await_only(auth.async_credential_for(identity, deployment, used_by=used_by).get_token(scope))
-    return str(token.token)
+    while True:
+        try:
+            token = _ask_for_token(who, is_async=is_async)
+        except WorkloadIdentityError as error:
+            if not _outage.is_worth_waiting(error):
+                raise
+        else:
+            _outage.is_over()
+            return token
+        # An asynchronous engine connects in a greenlet of SQLAlchemy's: the event loop goes on meanwhile.
+        if is_async:
+            await_only(asyncio.sleep(_PAUSE_SECONDS))
+        else:
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _ask_for_token(who: _Who, *, is_async: bool) -> str:
+    from sqlalchemy.util import await_only
+
+    from airflow_azure_wi import auth
+
+    deployment, scope = airflow_compat.deployment(), f"{who.identity.cloud.ossrdbms}/.default"
+    used_by = f"Airflow's database with {who.named_by}"
+    if not is_async:
+        return auth.credential_for(who.identity, deployment, used_by=used_by).get_token(scope).token
+    return str(await_only(auth.async_credential_for(who.identity, deployment, used_by=used_by).get_token(scope)).token)
 
 
 def _problem_of_option() -> str | None:
@@ -129,19 +226,3 @@ def _problem_of_option() -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def _identity(cloud: str) -> WorkloadIdentity:
-    options = airflow_compat.options()
-    ids = {
-        "clientId": options["database_client_id"] or os.environ.get("AZURE_CLIENT_ID"),
-        "tenantId": options["database_tenant_id"] or os.environ.get("AZURE_TENANT_ID"),
-    }
-    extra = ids | {"cloud_environment": cloud}
-    try:
-        return WorkloadIdentity.from_extra(extra, source="the deployment", environment=None)
-    except IdentityError as error:
-        names = f"{option_name('database_client_id')} and database_tenant_id"
-        raise DeploymentError(
-            f"{error}\nNext step: set {names}, or AZURE_CLIENT_ID and AZURE_TENANT_ID, for each component of Airflow."
-        ) from None

@@ -268,12 +268,14 @@ class SimulatedEntra:
 
     def _token_response(self, identity: ManagedIdentity, resource: str, *, is_by_assertion: bool) -> dict[str, Any]:
         now = int(time.time())
+        own = identity.access_token_lifetime
+        lifetime = self._lifetime if own is None else round(own)
         claims = {
             "aud": resource,
             "iss": f"https://sts.windows.net/{identity.tenant_id}/",
             "iat": now,
             "nbf": now,
-            "exp": now + self._lifetime,
+            "exp": now + lifetime,
             "appid": identity.client_id,
             "oid": identity.principal_id,
             "sub": identity.principal_id,
@@ -286,12 +288,12 @@ class SimulatedEntra:
             claims[AUTHENTICATED_BY] = BY_ASSERTION if is_by_assertion else BY_SECRET
         response = {
             "token_type": "Bearer",
-            "expires_in": self._lifetime,
-            "ext_expires_in": self._lifetime,
+            "expires_in": lifetime,
+            "ext_expires_in": lifetime,
             "access_token": self._key.sign(claims, token_type="JWT"),
         }
-        if self._lifetime >= _LONG_LIVED_SECONDS:
-            response["refresh_in"] = self._lifetime // 2
+        if lifetime >= _LONG_LIVED_SECONDS:
+            response["refresh_in"] = lifetime // 2
         return response
 
     # The Azure CLI and MSAL request these before the first exchange.

@@ -43,6 +43,8 @@ class ManagedIdentity:
     :param resource_group: its resource group.
     :param tenant_domain: a domain name that requests can also use for the tenant.
     :param disabled: whether sign-in is disabled.
+    :param access_token_lifetime: seconds until its access tokens expire, rounded to whole seconds, or None for those of
+        the simulated Entra.
     """
 
     client_id: str = field(default_factory=_new_id)
@@ -53,6 +55,7 @@ class ManagedIdentity:
     resource_group: str = "airflow-rg"
     tenant_domain: str | None = None
     disabled: bool = False
+    access_token_lifetime: float | None = None
     _credentials: dict[str, FederatedIdentityCredential] = field(default_factory=dict, init=False, repr=False)
     _lock: Any = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 

@@ -1,16 +1,23 @@
-"""One PostgreSQL, one Redis and one Airflow for all executors, which are started for each test."""
+"""One PostgreSQL, one Redis and one Airflow for all executors, which are started for each test.
+
+PostgreSQL takes access tokens and no password: as metadata database, and as result backend of Celery.
+"""
 
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.testing import OfflineAzure
+from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from tests.executors.deployment import Deployment, deployment
 from tests.executors.resource import Resource
-from tests.executors.servers import postgres, redis
+from tests.executors.servers import redis
+from tests.postgresql import PostgresqlServer, SignIn
+
+ROLE = "airflow"
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +42,56 @@ def resource(running_resource: Resource) -> Resource:
 
 @pytest.fixture(scope="session")
 def socket_directory() -> Iterator[Path]:
-    """A directory of which the path fits into a socket's address, and whose parents everybody may enter."""
+    """A directory of which the path fits into a socket's address."""
     with tempfile.TemporaryDirectory(prefix="executors-") as directory:
-        Path(directory).chmod(0o755)
         yield Path(directory)
+
+
+@dataclass(frozen=True)
+class Database:
+    """Airflow's database, and the identity that signs in to it.
+
+    :ivar identity: it is not that of the connection, which tells their exchanges apart.
+    """
+
+    server: PostgresqlServer
+    identity: ManagedIdentity
+
+    @property
+    def sign_ins(self) -> list[SignIn]:
+        return self.server.sign_ins
+
+    def seconds_since_heartbeat(self) -> float:
+        """Return how long ago a scheduler wrote the latest one."""
+        latest = "SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job WHERE job_type = 'SchedulerJob'"
+        return float(self.server.run(latest, database=ROLE))
+
+    def variables(self) -> dict[str, str]:
+        """Return the settings of an Airflow that has it as metadata database and as result backend."""
+        url = self.server.url(ROLE, ROLE)
+        return {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{url}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_RECYCLE": "5",
+            "AIRFLOW__AZURE_WORKLOAD_IDENTITY__DATABASE_SIGN_IN": "True",
+            "AIRFLOW__AZURE_WORKLOAD_IDENTITY__DATABASE_CLIENT_ID": self.identity.client_id,
+            "AIRFLOW__AZURE_WORKLOAD_IDENTITY__DATABASE_TENANT_ID": self.identity.tenant_id,
+        }
+
+
+@pytest.fixture(scope="session")
+def database(running_azure: OfflineAzure, postgresql: PostgresqlServer) -> Database:
+    """A database whose identity trusts the service accounts of all components."""
+    identity = ManagedIdentity(tenant_id=running_azure.identity.tenant_id)
+    for account in ("airflow-worker", "airflow-triggerer"):
+        identity.add_credential(
+            FederatedIdentityCredential(
+                account, running_azure.cluster.issuer, f"system:serviceaccount:airflow:{account}"
+            )
+        )
+    running_azure.entra.register(identity)
+    postgresql.create_role(ROLE, identity, ROLE)
+    return Database(postgresql, identity)
 
 
 @pytest.fixture(scope="session")
@@ -47,15 +100,13 @@ def airflow_deployment(
     socket_directory: Path,
     running_azure: OfflineAzure,
     running_resource: Resource,
+    database: Database,
 ) -> Iterator[Deployment]:
     home = tmp_path_factory.mktemp("airflow")
-    for_postgres = socket_directory / "postgres"
-    for_postgres.mkdir()
     variables = running_azure.environment() | connection(running_azure) | {"RESOURCE": running_resource.url}
     with (
-        postgres(for_postgres, home / "postgres.log") as database,
         redis(socket_directory, home / "redis.log") as broker,
-        deployment(home, database, broker, variables) as airflow,
+        deployment(home, broker, variables | database.variables()) as airflow,
     ):
         yield airflow
 

@@ -132,11 +132,11 @@ class Deployment:
 
 
 @contextmanager
-def deployment(home: Path, database: str, broker: str, variables: Mapping[str, str]) -> Iterator[Deployment]:
+def deployment(home: Path, broker: str, variables: Mapping[str, str]) -> Iterator[Deployment]:
     """Run what every executor needs: a migrated database, the API server and the DAG processor."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    airflow = Deployment(home, variables_of(home, DAGS) | _settings(database, broker, address) | variables, address)
+    airflow = Deployment(home, variables_of(home, DAGS) | _settings(broker, address) | variables, address)
     (home / "config").mkdir()
     (home / "config" / "airflow_local_settings.py").write_text(PRELOAD)
     Airflow(airflow.variables).run("db", "migrate")
@@ -147,12 +147,9 @@ def deployment(home: Path, database: str, broker: str, variables: Mapping[str, s
         yield airflow
 
 
-def _settings(database: str, broker: str, address: str) -> dict[str, str]:
+def _settings(broker: str, address: str) -> dict[str, str]:
     return {
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2{database}",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg{database}",
         "AIRFLOW__CELERY__BROKER_URL": broker,
-        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2{database}",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": address.rpartition(":")[2],
         "AIRFLOW__API__BASE_URL": address,

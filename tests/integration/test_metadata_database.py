@@ -1,12 +1,15 @@
 """Airflow's own database with access tokens: mistakes are said by the connection, and a whole Airflow runs on it."""
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
+from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure, ProjectedToken
 from tests.airflow_deployment import AirflowDeployment
 from tests.airflow_program import Airflow, variables_of
 from tests.postgresql import PostgresqlServer, postgresql_server
@@ -66,6 +69,10 @@ MISTAKES = (
         "clientId is something that looks like a t",
     ),
     ({"AZURE_FEDERATED_TOKEN_FILE": "/nowhere"}, "'/nowhere' (from the environment variable AZURE_FEDERATED_TOKEN"),
+    (
+        {OPTION.format("CLIENT_ID"): "6f3c0f9e-3a55-4d55-9d1c-2f8f6f1b7a10"},
+        "Airflow's database with [azure_workload_identity] database_client_id (client id 6f3c0f9e-",
+    ),
 )
 
 
@@ -120,6 +127,9 @@ def test_the_options_override_the_identity_of_the_pod(
     url = postgresql.url(ROLE, DATABASE)
     of_pod, of_options = attempts(airflow, (url, pod), (url, pod | options))
     assert "authentication failed" in of_pod
+    assert (
+        f"asked for role '{ROLE}' with an access token of client id {other.client_id} (from AZURE_CLIENT_ID)" in of_pod
+    )
     assert of_options == "connected"
     assert [each.refused for each in postgresql.sign_ins[-2:]] == [
         "the token is for another principal than the role",
@@ -127,17 +137,162 @@ def test_the_options_override_the_identity_of_the_pod(
     ]
 
 
-class TestAWholeAirflow:
-    """Its access tokens live shorter than its connections, and its federated token rotates meanwhile."""
+# Connects whenever it is told to, when the token of the time before has expired.
+RECONNECT = """
+import asyncio
+import logging
+import sys
+import time
 
-    LIFETIME = 60.0
+from airflow import settings
+from sqlalchemy import create_engine, exc, pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from airflow_azure_wi.bridge import database
+
+logging.getLogger("airflow_azure_wi").addHandler(logging.StreamHandler(sys.stdout))
+database.WAIT_SECONDS = 4.0
+engine = create_engine(sys.argv[1], poolclass=pool.NullPool)
+async_engine = create_async_engine(sys.argv[1].replace("psycopg2", "asyncpg"), poolclass=pool.NullPool)
+
+async def connect():
+    async with async_engine.connect():
+        pass
+
+for how in sys.stdin:
+    time.sleep(2.2)
+    try:
+        asyncio.run(connect()) if how == "async\\n" else engine.connect().close()
+        print("> connected", flush=True)
+    except exc.OperationalError as error:
+        print(error)
+        print("> refused", flush=True)
+"""
+
+
+class FederatedToken:
+    """A federated token that nothing rotates when it expires."""
+
+    def __init__(self, azure: OfflineAzure, directory: Path) -> None:
+        self._azure = azure
+        self._lifetime = 600.0
+        self._projected = ProjectedToken(directory, self._sign)
+
+    def _sign(self) -> str:
+        return self._azure.cluster.service_account_token("airflow", "airflow-worker", lifetime=self._lifetime)
+
+    def variables(self) -> dict[str, str]:
+        return {"AZURE_FEDERATED_TOKEN_FILE": str(self._projected.path)}
+
+    def rotate(self) -> None:
+        self._lifetime = 600.0
+        self._projected.rotate()
+
+    def expire(self) -> None:
+        self._lifetime = -60.0
+        self._projected.rotate()
+
+
+WAITING = "New connections to Airflow's database wait"
+
+
+class Reconnecting:
+    """A process that connects, and prints whether it could."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def connect(self, how: str = "sync") -> None:
+        assert self._process.stdin
+        print(how, file=self._process.stdin, flush=True)
+
+    def outcome(self) -> list[str]:
+        """Return what was logged, and at the end how connecting ended."""
+        return self._lines_until("> ")
+
+    def waits(self) -> list[str]:
+        """Return what was logged until it waits."""
+        return self._lines_until(WAITING)
+
+    def _lines_until(self, beginning: str) -> list[str]:
+        assert self._process.stdout
+        lines = []
+        for line in self._process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith(beginning):
+                return lines
+        pytest.fail("\n".join(lines))
+
+
+@pytest.fixture
+def short_lived(
+    airflow: Airflow, running_azure: OfflineAzure, postgresql: PostgresqlServer, tmp_path: Path
+) -> Iterator[tuple[Reconnecting, FederatedToken]]:
+    """A process whose access tokens live two seconds, and its federated token."""
+    identity = ManagedIdentity(tenant_id=running_azure.identity.tenant_id, access_token_lifetime=2)
+    for trusted in running_azure.identity.federated_credentials:
+        identity.add_credential(FederatedIdentityCredential("worker", trusted.issuer, trusted.subject))
+    running_azure.entra.register(identity)
+    postgresql.create_role("short-lived", identity, "short-lived")
+    token, url = FederatedToken(running_azure, tmp_path / "token"), postgresql.url("short-lived", "short-lived")
+    own = {OPTION.format("CLIENT_ID"): identity.client_id, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}
+    command = [sys.executable, "-c", RECONNECT, url]
+    with subprocess.Popen(
+        command,
+        env=airflow.variables | own | token.variables(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield Reconnecting(process), token
+        finally:
+            process.kill()
+
+
+def test_a_process_that_has_signed_in_waits_for_the_next_token(
+    short_lived: tuple[Reconnecting, FederatedToken],
+) -> None:
+    process, token = short_lived
+    token.expire()
+    process.connect()
+    first = process.outcome()
+    assert first[-1] == "> refused"
+    assert not any(line.startswith(WAITING) for line in first), "what never worked is said at once"
+    for how in ("sync", "async"):
+        token.rotate()
+        process.connect(how)
+        assert process.outcome()[-1] == "> connected"
+        token.expire()
+        process.connect(how)
+        assert process.waits()[-1].endswith("wait 4 s for this:")
+        token.rotate()
+        *said, outcome = process.outcome()
+        assert outcome == "> connected"
+        assert "expired" in said[0]
+        assert any(line.startswith("Airflow's database can be signed in to again, after ") for line in said)
+    token.expire()
+    said = []
+    for how in ("sync", "async", "sync"):
+        process.connect(how)
+        said += process.outcome()
+    assert [line for line in said if line.startswith(">")] == ["> refused"] * 3
+    assert sum(line.startswith(WAITING) for line in said) == 1, "all of an outage have one wait"
+
+
+class TestAWholeAirflow:
+    """Its access tokens live 5 seconds, as do its connections, and its federated token rotates meanwhile."""
+
+    LIFETIME = 5.0
 
     @pytest.fixture
     def azure(self, tmp_path: Path) -> Iterator[OfflineAzure]:
-        with OfflineAzure(
-            tmp_path / "azure", with_storage=False, token_lifetime=600, access_token_lifetime=self.LIFETIME
-        ) as azure:
+        with OfflineAzure(tmp_path / "azure", with_storage=False, access_token_lifetime=self.LIFETIME) as azure:
             yield azure
+
+    @pytest.fixture
+    def token(self, azure: OfflineAzure, tmp_path: Path) -> FederatedToken:
+        return FederatedToken(azure, tmp_path / "token")
 
     @pytest.fixture
     def database(self, azure: OfflineAzure) -> Iterator[PostgresqlServer]:
@@ -146,30 +301,51 @@ class TestAWholeAirflow:
             yield server
 
     @pytest.fixture
-    def variables(self, azure: OfflineAzure, database: PostgresqlServer, tmp_path: Path) -> dict[str, str]:
+    def variables(
+        self, azure: OfflineAzure, database: PostgresqlServer, token: FederatedToken, tmp_path: Path
+    ) -> dict[str, str]:
         home, dags = tmp_path / "airflow", tmp_path / "dags"
         dags.mkdir()
         (dags / "hello.py").write_text(DAG)
         settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_RECYCLE": "5", "AIRFLOW__CORE__PARALLELISM": "2"}
-        return variables_of(home, dags) | database.of_airflow(azure, ROLE, DATABASE) | settings
+        return variables_of(home, dags) | database.of_airflow(azure, ROLE, DATABASE) | token.variables() | settings
 
     @pytest.mark.timeout(900)
-    def test_runs_through_rotation_and_expiry(
-        self, variables: dict[str, str], azure: OfflineAzure, database: PostgresqlServer
+    def test_runs_through_rotation_expiry_and_an_outage(
+        self, variables: dict[str, str], token: FederatedToken, database: PostgresqlServer
     ) -> None:
         Airflow(variables).run("db", "migrate")
         with AirflowDeployment(variables, {}) as airflow:
             assert run_of(airflow, "first") == "success", airflow.logs()
             before = tokens_of(database)
-            azure.projected_token.rotate()
+            token.rotate()
             airflow.wait_for("token of its own after the expiry", lambda: len(tokens_of(database) - before) > 2)
             assert run_of(airflow, "second") == "success", airflow.logs()
+            self.outage(airflow, token, database)
             said = airflow.logs()
         assert "eyJ" not in said
         assert "no access token for Airflow's database" not in said
         assert {each.refused for each in database.sign_ins} == {None}
 
+    def outage(self, airflow: AirflowDeployment, token: FederatedToken, database: PostgresqlServer) -> None:
+        """Let the federated token expire; a run that is queued meanwhile ends well once it is rotated."""
+        database.run("UPDATE dag SET is_paused = true", database=DATABASE)
+        airflow.wait_for("run", lambda: airflow.post(RUNS, {"dag_run_id": "third", "logical_date": None}))
+        token.expire()
+        airflow.wait_for("lack of a token in the scheduler", lambda: WAITING in airflow.log("scheduler"))
+        database.run("UPDATE dag SET is_paused = false", database=DATABASE)
+        time.sleep(2 * self.LIFETIME)
+        state = database.run("SELECT state FROM dag_run WHERE run_id = 'third'", database=DATABASE)
+        assert state == "queued", airflow.logs()
+        token.rotate()
+        assert end_of(airflow, "third") == "success", airflow.logs()
+        said = airflow.log("scheduler")
+        assert said.count(WAITING) == 1, said
+        assert "AZURE_FEDERATED_TOKEN_FILE) holds a federated token that expired" in said
+        assert "Traceback" not in said, said
 
+
+RUNS = "dags/hello/dagRuns"
 DAG = """
 from airflow.sdk import dag, task
 
@@ -187,13 +363,17 @@ hello()
 
 def run_of(airflow: AirflowDeployment, name: str) -> str:
     """Run the DAG once, and return how that ended."""
-    runs = "dags/hello/dagRuns"
     airflow.wait_for("DAG", lambda: airflow.get("dags/hello"))
-    airflow.wait_for("run", lambda: airflow.post(runs, {"dag_run_id": name, "logical_date": None}))
+    airflow.wait_for("run", lambda: airflow.post(RUNS, {"dag_run_id": name, "logical_date": None}))
+    return end_of(airflow, name)
+
+
+def end_of(airflow: AirflowDeployment, name: str) -> str:
+    """Return how a run ended."""
     return str(
         airflow.wait_for(
             "end of the run",
-            lambda: {"success": "success", "failed": "failed"}.get(state_of(airflow, f"{runs}/{name}")),
+            lambda: {"success": "success", "failed": "failed"}.get(state_of(airflow, f"{RUNS}/{name}")),
         )
     )
 

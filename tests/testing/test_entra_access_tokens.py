@@ -133,8 +133,12 @@ def test_lifetime_of_access_tokens(tmp_path: Path, lifetime: float, refresh_in: 
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": azure.projected_token.path.read_text(),
         }
-        response = requests.post(url, form, verify=azure.environment()["REQUESTS_CA_BUNDLE"], timeout=10)
+        trusted = azure.environment()["REQUESTS_CA_BUNDLE"]
+        response = requests.post(url, form, verify=trusted, timeout=10)
+        azure.identity.access_token_lifetime = 5
+        own = requests.post(url, form, verify=trusted, timeout=10)
 
+    assert own.json()["expires_in"] == claims_of(own)["exp"] - claims_of(own)["iat"] == 5
     claims = claims_of(response)
     assert response.json()["expires_in"] == claims["exp"] - claims["iat"] == round(lifetime)
     assert response.json().get("refresh_in") == refresh_in
