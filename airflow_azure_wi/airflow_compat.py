@@ -125,6 +125,22 @@ def start_over() -> None:
         read.cache_clear()
 
 
+# --- What runs.
+
+
+def operator() -> str | None:
+    """Return the class of the operator that this process executes, or None where it executes none."""
+    if _is_airflow_2() and "airflow.models.taskinstance" not in sys.modules:
+        return None  # What is imported next would import that, which takes a second, and finds nothing.
+    # Airflow 3; 2.11.
+    find = _module("airflow.sdk", "airflow.operators.python").get_current_context
+    try:
+        task = find().get("task")
+    except Exception:  # noqa: BLE001 - RuntimeError, or AirflowException in 2.11: no task is executed here
+        return None
+    return str(task.task_type) if task is not None else None
+
+
 # --- Masking. In a task, it is a round trip to the supervisor, so a token is masked once.
 
 

@@ -2,14 +2,17 @@
 
 import inspect
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_azure_wi import __version__
 from airflow_azure_wi.clouds import PUBLIC, Cloud
 from airflow_azure_wi.endpoints import Endpoint
 from airflow_azure_wi.errors import ClientError
 from airflow_azure_wi.redaction import quoted
 
+_AZURE = "azure."
 _MANAGEMENT = "azure.mgmt."
 
 # Writes the headers of each request and of each response at INFO, about twenty lines for both.
@@ -17,6 +20,13 @@ HTTP_LOGGER = "azure.core.pipeline.policies.http_logging_policy"
 # The stock provider's own variable, with its default:
 # https://github.com/apache/airflow/blob/main/providers/microsoft/azure/src/airflow/providers/microsoft/azure/hooks/wasb.py
 HTTP_LOGGING_LEVEL = "AZURE_HTTP_LOGGING_LEVEL"
+
+# The Azure SDKs of other languages stop naming the application in requests where this is true. azure-core, which has no
+# such switch, leaves it to us: https://learn.microsoft.com/dotnet/api/azure.core.diagnosticsoptions.istelemetryenabled
+TELEMETRY_DISABLED = "AZURE_TELEMETRY_DISABLED"
+_LONGEST_OPERATOR = 64
+# What is no token in the sense of RFC 9110, or has a meaning of its own in a user agent.
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 # What clients of the Azure SDK call the service that they talk to, to the form that they want it in: a property of
 # Endpoint.
@@ -40,6 +50,7 @@ def arguments_for(
     is_async: bool,
     source: str,
     endpoint: Endpoint | None = None,
+    sender: str | None = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments to build a client with: what the call gave, and what the connection adds.
 
@@ -51,6 +62,7 @@ def arguments_for(
     :param is_async: whether ``credential`` is for asynchronous clients.
     :param source: the connection's name in messages.
     :param endpoint: the one that the connection id names, or None.
+    :param sender: what the client's requests name as their sender (:func:`user_agent`), or None.
     :raises ClientError: if the class does not fit the credential, wants a subscription and there is none, or cannot
         be used at the endpoint.
     """
@@ -58,6 +70,7 @@ def arguments_for(
     parameters = inspect.signature(client_class).parameters
     _check_takes_credential(client_class, parameters)
     arguments = {"credential": credential, **_where_it_is_managed(client_class, parameters, given, cloud), **given}
+    arguments |= _named_sender(client_class, parameters, given, sender)
     if endpoint is not None:
         arguments |= _at_endpoint(client_class, parameters, given, endpoint, source)
     subscription = parameters.get("subscription_id")
@@ -71,6 +84,18 @@ def arguments_for(
                 f"connection (`az account show --query id`), or pass subscription_id= with the call."
             )
     return arguments
+
+
+def user_agent(environment: Mapping[str, str], operator: str | None = None) -> str | None:
+    """Return what requests to Azure name as their sender, or None if the environment does not want one named.
+
+    :param operator: the class of the operator that sends them, if one does.
+    """
+    if environment.get(TELEMETRY_DISABLED, "").strip().lower() in {"1", "true"}:
+        return None
+    ours = f"airflow-azure-wi/{__version__}"
+    caller = _NOT_IN_A_NAME.sub("", operator or "")[:_LONGEST_OPERATOR]
+    return f"{ours} Caller/{caller}" if caller else ours
 
 
 def quiet_http_logging(environment: Mapping[str, str]) -> None:
@@ -103,6 +128,18 @@ def _where_it_is_managed(
     return scopes | ({"base_url": cloud.resource_manager} if "base_url" in parameters else {})
 
 
+def _named_sender(
+    client_class: type[Any], parameters: Mapping[str, inspect.Parameter], given: Mapping[str, Any], sender: str | None
+) -> dict[str, Any]:
+    """Return the argument that names the sender, after the caller's own: azure-core puts it before the SDK's."""
+    is_azure = any(ancestor.__module__.startswith(_AZURE) for ancestor in client_class.__mro__)
+    is_taken = "user_agent" in parameters or _takes_any(parameters)
+    if sender is None or not is_azure or not is_taken or given.get("user_agent_overwrite"):
+        return {}
+    own = given.get("user_agent")
+    return {"user_agent": f"{own} {sender}" if own else sender}
+
+
 def _at_endpoint(
     client_class: type[Any],
     parameters: Mapping[str, inspect.Parameter],
@@ -128,7 +165,7 @@ def _at_endpoint(
 
 def _check_kind(client_class: type[Any], is_async: bool) -> None:
     module = client_class.__module__
-    if not module.startswith("azure."):
+    if not module.startswith(_AZURE):
         return
     if (".aio" in module) != is_async:
         kinds = ("an asynchronous", "get_async_client") if ".aio" in module else ("a synchronous", "get_client")
@@ -136,9 +173,12 @@ def _check_kind(client_class: type[Any], is_async: bool) -> None:
 
 
 def _check_takes_credential(client_class: type[Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    if "credential" not in parameters and not takes_any:
+    if "credential" not in parameters and not _takes_any(parameters):
         raise ClientError(
             f"{client_class.__name__} takes no credential=. Build it yourself, and give it hook.get_credential() or "
             "hook.get_token(scope).token where it takes one of those."
         )
+
+
+def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

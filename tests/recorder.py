@@ -72,6 +72,7 @@ class Recorded:
     claims: dict[str, Any] | None
     query: str = ""
     body: bytes = b""
+    user_agent: str = ""
 
 
 class Recorder:
@@ -84,7 +85,10 @@ class Recorder:
 
     async def _answer(self, request: Request) -> Response:
         url, claims = request.url, _claims_in(request)
-        recorded = Recorded(url.hostname or "", request.method, url.path, claims, url.query, await request.body())
+        sender = request.headers.get("user-agent", "")
+        recorded = Recorded(
+            url.hostname or "", request.method, url.path, claims, url.query, await request.body(), sender
+        )
         self.requests.append(recorded)
         return _response(next((answer for answer in self.answers if answer.is_for(recorded)), Answer("")))
 

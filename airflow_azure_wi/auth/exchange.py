@@ -21,6 +21,7 @@ from airflow_azure_wi.auth.transport import (
     token_transport,
     until,
 )
+from airflow_azure_wi.clients import user_agent
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.entra_errors import OUTSIDE_ITS_VALIDITY_PERIOD, Failure, Fix, Kind, Retry
 from airflow_azure_wi.errors import (
@@ -193,6 +194,8 @@ class TokenExchange:
             # Repeated here, and not by azure-core: with the token that the file holds then, and an end.
             "retry_total": 0,
             "raw_response_hook": answer_checker(answers),
+            # Without an operator: what is exchanged here is shared with others.
+            "user_agent": user_agent(os.environ),
             "logger": http_logger,
         }
         if not self._deployment.identity_binding:

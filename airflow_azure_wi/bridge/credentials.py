@@ -128,7 +128,8 @@ def azure_client(original: Any, hook: Any) -> Any:
             return original(hook)
     from inspect import signature
 
-    from airflow_azure_wi.clients import arguments_for
+    from airflow_azure_wi.airflow_compat import operator
+    from airflow_azure_wi.clients import arguments_for, user_agent
     from airflow_azure_wi.endpoints import endpoint_of
 
     subscription_id = sign_in.identity.subscription_id
@@ -146,6 +147,7 @@ def azure_client(original: Any, hook: Any) -> Any:
         is_async=False,
         source=sign_in.name,
         endpoint=endpoint_of(hook.conn_id),
+        sender=user_agent(os.environ, operator()),
     )
     return hook.sdk_client(**arguments)
 

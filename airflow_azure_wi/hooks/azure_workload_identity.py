@@ -115,7 +115,8 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         :param client_class: the class, such as ``azure.storage.blob.BlobServiceClient``.
         :param kwargs: passed on to the class. ``credential`` is added, and ``subscription_id`` from the connection
             where the class takes one and ``kwargs`` has none. In another cloud than the public one, management clients
-            (``azure.mgmt``) are also given its ``base_url`` and ``credential_scopes``.
+            (``azure.mgmt``) are also given its ``base_url`` and ``credential_scopes``. To a ``user_agent``, this
+            package and the operator that runs are added, unless AZURE_TELEMETRY_DISABLED is true.
         :raises ClientError: if the class wants a subscription and neither names one, is asynchronous, or cannot be used
             at the endpoint that the connection id names.
         """
@@ -241,7 +242,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
         return last[1]
 
     def _client_arguments(self, client_class: type[Any], given: dict[str, Any], *, is_async: bool) -> dict[str, Any]:
-        from airflow_azure_wi.clients import arguments_for
+        from airflow_azure_wi.clients import arguments_for, user_agent
         from airflow_azure_wi.endpoints import endpoint_of
 
         return arguments_for(
@@ -253,6 +254,7 @@ class AzureWorkloadIdentityHook(airflow_compat.BaseHook):
             is_async=is_async,
             source=self._name(),
             endpoint=endpoint_of(self.conn_id),
+            sender=user_agent(os.environ, airflow_compat.operator()),
         )
 
     def _own_id(self) -> str:

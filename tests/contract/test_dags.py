@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from airflow_azure_wi import __version__
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import EXAMPLE_DAGS, Airflow
+from tests.recorder import Recorder
 
 CLIENTS = {"BlobServiceClient", "aio.BlobServiceClient", "QueueServiceClient", "TableServiceClient", "get_token"}
 
@@ -47,8 +49,16 @@ def test_the_example_reaches_storage_through_every_client(
 
 
 def test_a_deferred_task_gets_its_token_in_the_event_loop(
-    airflow_with_test_dags: Airflow, azure: OfflineAzure, workload_variables: Callable[..., dict[str, str]]
+    airflow_with_test_dags: Airflow,
+    azure: OfflineAzure,
+    running_recorder: Recorder,
+    workload_variables: Callable[..., dict[str, str]],
 ) -> None:
+    running_recorder.requests.clear()
     done = airflow_with_test_dags.run("dags", "test", "deferred_token", **workload_variables())
     assert "resumed with {'different tokens': 1}" in done.stdout + done.stderr
     assert [exchange.error_code for exchange in azure.entra.exchanges] == [None], "twenty askers, one exchange"
+    [request] = running_recorder.requests
+    assert request.user_agent.startswith(
+        f"airflow-azure-wi/{__version__} Caller/TokenOperator azsdk-python-storage-blob/"
+    )

@@ -12,7 +12,8 @@ from azure.mgmt.storage.aio import StorageManagementClient as AsyncStorageManage
 from azure.storage.blob import BlobServiceClient
 from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
 
-from airflow_azure_wi.clients import HTTP_LOGGER, arguments_for, quiet_http_logging
+from airflow_azure_wi import __version__
+from airflow_azure_wi.clients import HTTP_LOGGER, arguments_for, quiet_http_logging, user_agent
 from airflow_azure_wi.clouds import CHINA, PUBLIC, US_GOVERNMENT, Cloud
 from airflow_azure_wi.endpoints import Endpoint
 from airflow_azure_wi.errors import ClientError
@@ -26,6 +27,7 @@ def arguments(
     subscription: str | None = "sub",
     cloud: Cloud = PUBLIC,
     endpoint: str | None = None,
+    sender: str | None = None,
     **given: Any,
 ) -> Any:
     return arguments_for(
@@ -37,6 +39,7 @@ def arguments(
         is_async=is_async,
         source="connection 'azure_wi'",
         endpoint=Endpoint.of(endpoint) if endpoint else None,
+        sender=sender,
     )
 
 
@@ -170,3 +173,52 @@ def test_the_same_endpoint_may_be_given_twice_and_another_may_not() -> None:
 def test_a_client_that_takes_no_endpoint_refuses_the_id() -> None:
     with pytest.raises(ClientError, match=r"StorageManagementClient has no argument for one.*Use the id .* without"):
         arguments(StorageManagementClient, endpoint="https://acct.example")
+
+
+class OfAnotherVendor:
+    def __init__(self, credential: Any, **options: Any) -> None:
+        """Takes whatever it is given."""
+
+
+class StrictBlobs(BlobServiceClient):
+    def __init__(self, credential: Any) -> None:
+        super().__init__("https://acct.blob.core.windows.net", credential=credential)
+
+
+@pytest.mark.parametrize(
+    ("client_class", "given", "sent"),
+    [
+        (BlobServiceClient, {}, "ours/1"),
+        (BlobServiceClient, {"user_agent": "mine/2"}, "mine/2 ours/1"),
+        (BlobServiceClient, {"user_agent": "mine/2", "user_agent_overwrite": True}, "mine/2"),
+        (StorageManagementClient, {}, "ours/1"),
+        (OfAnotherVendor, {}, None),
+        (OfAnotherVendor, {"user_agent": "mine/2"}, "mine/2"),
+        (StrictBlobs, {}, None),
+    ],
+)
+def test_the_sender_is_named_to_clients_of_azure_beside_the_callers_own(
+    client_class: type[Any], given: dict[str, Any], sent: str | None
+) -> None:
+    found = arguments(client_class, sender="ours/1", **given)
+    assert found.get("user_agent") == sent
+    assert arguments(client_class, **given).get("user_agent") == given.get("user_agent"), "turned off"
+
+
+@pytest.mark.parametrize(
+    ("operator", "caller"),
+    [
+        (None, ""),
+        ("PythonOperator", " Caller/PythonOperator"),
+        ("Eve\r\nHost: evil (Bölt)", " Caller/EveHostevilBlt"),
+        ("\u5c0f", ""),
+        ("O" * 500, f" Caller/{'O' * 64}"),
+    ],
+)
+def test_a_user_agent_is_the_package_and_a_bounded_name(operator: str | None, caller: str) -> None:
+    assert user_agent({}, operator) == f"airflow-azure-wi/{__version__}{caller}"
+
+
+@pytest.mark.parametrize(("value", "is_named"), [("true", False), ("1", False), (" True ", False), ("false", True)])
+def test_the_variable_of_the_azure_sdks_turns_it_off(value: str, is_named: bool) -> None:
+    assert (user_agent({"AZURE_TELEMETRY_DISABLED": value}, "PythonOperator") is not None) == is_named

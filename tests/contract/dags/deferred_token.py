@@ -1,4 +1,4 @@
-"""A task that defers, and a trigger that asks for an access token in the triggerer's event loop."""
+"""A task that defers, a trigger that asks for an access token in the triggerer's event loop, and a client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,11 @@ class TokenOperator(BaseOperator):
         self.defer(trigger=TokenTrigger("azure_wi"), method_name="resume")
 
     def resume(self, context: Any, event: dict[str, int]) -> None:
+        from azure.storage.blob import BlobServiceClient
+
         print("resumed with", event)
+        url = "https://recorded.blob.core.windows.net"
+        AzureWorkloadIdentityHook("azure_wi").get_client(BlobServiceClient, account_url=url).get_account_information()
 
 
 with DAG("deferred_token", schedule=None, start_date=pendulum.datetime(2024, 1, 1, tz="UTC")):

@@ -1,7 +1,9 @@
 """The hook, in this process, against the offline Azure."""
 
 import asyncio
+import importlib
 import json
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -18,11 +20,14 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.blob.aio import BlobServiceClient as AsyncBlobServiceClient
 from rich.console import Console
 
-from airflow_azure_wi import AzureWorkloadIdentityHook, airflow_compat
+from airflow_azure_wi import AzureWorkloadIdentityHook, __version__, airflow_compat
 from airflow_azure_wi.errors import ClientError, DeploymentError, IdentityError
+from airflow_azure_wi.pytest_plugin import let_aiohttp_trust
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
+from tests.recorder import Answer, Recorder
 
 STORAGE = "https://storage.azure.com/.default"
+RECORDED = "https://recorded.blob.core.windows.net"
 
 
 def async_blobs(azure: OfflineAzure) -> dict[str, str]:
@@ -75,6 +80,65 @@ def test_in_a_coroutine_the_connection_is_awaited(hook: Any, azure: OfflineAzure
 
     assert asyncio.run(count()) >= 0
     assert asyncio.run(hook.aget_token(STORAGE)).token == hook.get_token(STORAGE).token
+
+
+def senders(hook: Any, recorder: Recorder, **given: Any) -> list[str]:
+    """Return what a synchronous and an asynchronous client name as their sender, without Python and platform."""
+
+    async def ask() -> None:
+        async with await hook.aget_client(AsyncBlobServiceClient, account_url=RECORDED, **given) as service:
+            await service.get_container_client("it").exists()
+
+    recorder.requests.clear()
+    hook.get_client(BlobServiceClient, account_url=RECORDED, **given).get_container_client("it").exists()
+    asyncio.run(ask())
+    return [re.sub(r"/[\d.]+ Python/.*?\)", "", request.user_agent) for request in recorder.requests]
+
+
+def test_requests_name_the_package_and_so_does_the_exchange(
+    hook: Any, azure: OfflineAzure, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_aiohttp_trust(azure, monkeypatch)
+    ours = f"airflow-azure-wi/{__version__}"
+    assert senders(hook, recorder) == [f"{ours} azsdk-python-storage-blob"] * 2
+    assert senders(hook, recorder, user_agent="mine/2") == [f"mine/2 {ours} azsdk-python-storage-blob"] * 2
+    [exchange] = azure.entra.exchanges
+    assert exchange.user_agent.startswith(f"{ours} azsdk-python-identity/")
+    monkeypatch.setenv("AZURE_HTTP_USER_AGENT", "of-the-deployment")
+    assert senders(hook, recorder) == [f"{ours} azsdk-python-storage-blob of-the-deployment"] * 2
+    monkeypatch.setenv("AZURE_TELEMETRY_DISABLED", "true")
+    assert senders(hook, recorder) == ["azsdk-python-storage-blob of-the-deployment"] * 2
+    azure.entra.clear()
+    hook.get_token("https://vault.azure.net/.default")
+    [exchange] = azure.entra.exchanges
+    assert exchange.user_agent.startswith("azsdk-python-identity/")
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("azure.cosmos.CosmosClient", {"url": "https://acct.documents.azure.com"}),
+        ("azure.cosmos.aio.CosmosClient", {"url": "https://acct.documents.azure.com"}),
+        ("azure.data.tables.TableServiceClient", {"endpoint": "https://acct.table.core.windows.net"}),
+        ("azure.data.tables.aio.TableServiceClient", {"endpoint": "https://acct.table.core.windows.net"}),
+        ("azure.keyvault.secrets.SecretClient", {"vault_url": "https://my-vault.vault.azure.net"}),
+        ("azure.mgmt.storage.StorageManagementClient", {}),
+        ("azure.servicebus.ServiceBusClient", {"fully_qualified_namespace": "acct.servicebus.windows.net"}),
+        ("azure.servicebus.aio.ServiceBusClient", {"fully_qualified_namespace": "acct.servicebus.windows.net"}),
+        ("azure.storage.filedatalake.DataLakeServiceClient", {"account_url": "https://acct.dfs.core.windows.net"}),
+        ("azure.storage.queue.QueueServiceClient", {"account_url": "https://acct.queue.core.windows.net"}),
+        ("azure.batch.BatchClient", {"endpoint": "https://acct.westeurope.batch.azure.com"}),
+        ("azure.ai.projects.AIProjectClient", {"endpoint": "https://acct.services.ai.azure.com"}),
+        ("azure.synapse.spark.SparkClient", {"endpoint": "https://acct.dev.azuresynapse.net", "spark_pool_name": "p"}),
+    ],
+)
+def test_no_client_of_azure_is_broken_by_it(hook: Any, recorder: Recorder, name: str, given: dict[str, str]) -> None:
+    module, _, class_name = name.rpartition(".")
+    client_class = getattr(importlib.import_module(module), class_name)
+    recorder.answers = (Answer("GET acct.documents.azure.com/", {}),)
+    assert (hook.get_async_client if ".aio" in name else hook.get_client)(client_class, **given)
+    # Some ask at once.
+    assert all(request.user_agent.startswith("airflow-azure-wi/") for request in recorder.requests)
 
 
 def test_get_conn_is_the_credential_or_the_client_that_was_asked_for(hook: Any) -> None:
