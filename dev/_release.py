@@ -1,4 +1,7 @@
-"""What a release takes from the sources: its date, and the SBOM in its wheel, which `nox -s reference` writes."""
+"""What is made from CHANGELOG.md and pyproject.toml: the date of a release, its SBOM, the dependencies and why each.
+
+`./dev/nox -s reference` writes the SBOM and the checklist.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SBOM = ROOT / "dev" / "airflow-azure-wi.cdx.json"
+CHECKLIST = ROOT / "docs" / "reference" / "checklist.md"
 # That of an undated changelog, which hatchling takes without SOURCE_DATE_EPOCH.
 UNDATED = datetime(2020, 2, 2, tzinfo=timezone.utc)
 
@@ -70,5 +74,17 @@ def name_and_bounds(requirement: str) -> tuple[str, str]:
     return canonicalize_name(parsed.name), str(parsed.specifier)
 
 
+def checklist() -> str:
+    """Return the checklist, with each dependency and the comment that is above it in pyproject.toml."""
+    begin, end = "| Package | Why |\n| --- | --- |\n", "\n## "
+    before, _, rest = CHECKLIST.read_text(encoding="utf-8").partition(begin)
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    [listed] = re.findall(r"(?ms)^dependencies = \[$(.*?)^]$", project)
+    rows = re.findall(r'((?: *# .*\n)+) *"(.+)",', listed)
+    table = "".join(f"| `{name}` | {' '.join(re.findall('# (.*)', comment))} |\n" for comment, name in rows)
+    return before + begin + table + end + rest.partition(end)[2]
+
+
 if __name__ == "__main__":
+    CHECKLIST.write_text(checklist(), encoding="utf-8")
     SBOM.write_text(sbom(), encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dev._reference import command_line, configuration
-from dev._release import SBOM, sbom
+from dev._release import CHECKLIST, SBOM, checklist, sbom
 from tests.docs.pages import DOCS
 
 API = (DOCS / "reference/api.md").read_text(encoding="utf-8")
@@ -75,3 +75,7 @@ def test_a_generated_page_is_current(name: str, page: Callable[[], str]) -> None
 
 def test_the_sbom_is_current() -> None:
     assert SBOM.read_text(encoding="utf-8") == sbom(), "./dev/nox -s reference writes it"
+
+
+def test_the_checklist_is_current() -> None:
+    assert CHECKLIST.read_text(encoding="utf-8") == checklist(), "./dev/nox -s reference writes it"
