@@ -10,10 +10,15 @@ from airflow_azure_wi import example_dags
 from tests.docs.pages import DOCS, ROOT
 
 RECIPES = sorted(Path(example_dags.__file__).parent.glob("recipe_*.py"))
-PAGE = (DOCS / "how-to/recipes.md").read_text(encoding="utf-8")
-ANCHORS = {
-    re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"(?m)^#+ (.+)$", PAGE)
+FOLDER = DOCS / "how-to" / "recipes"
+TABLE = (FOLDER / "index.md").read_text(encoding="utf-8")
+# Where a recipe's section is: page and anchor.
+SECTIONS = {
+    f"{page.name}#" + re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-"): section
+    for page in FOLDER.glob("*.md")
+    for heading, section in re.findall(r"(?ms)^## (.+?)\n(.*?)(?=^## |\Z)", page.read_text(encoding="utf-8"))
 }
+TESTED = (DOCS / "explanation" / "tested.md").read_text(encoding="utf-8")
 
 
 def test_there_are_recipes() -> None:
@@ -35,7 +40,7 @@ def test_a_recipe_is_run_by_a_test(recipe: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.stem)
-def test_a_recipe_is_on_its_page_and_in_the_table(recipe: Path) -> None:
-    assert f"{{literalinclude}} ../../airflow_azure_wi/example_dags/{recipe.name}\n" in PAGE
-    [row] = re.findall(rf"(?m)^\|.*\[`{recipe.stem}`\]\(#([\w-]+)\).*\|$", PAGE)
-    assert row in ANCHORS
+def test_a_recipe_is_in_the_table_on_its_page_and_among_what_was_tested(recipe: Path) -> None:
+    [section] = re.findall(rf"(?m)^\|.*\[`{recipe.stem}`\]\(([\w.#-]+)\).*\|$", TABLE)
+    assert f"{{literalinclude}} ../../../airflow_azure_wi/example_dags/{recipe.name}\n" in SECTIONS[section]
+    assert f"| `{recipe.stem}` |" in TESTED
