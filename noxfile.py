@@ -35,7 +35,7 @@ DIST = ROOT / "dist"
 DOCKERFILE = (ROOT / "examples" / "astro" / "Dockerfile").read_text(encoding="utf-8")
 [(RUNTIME_AIRFLOW, RUNTIME_PYTHON)] = re.findall(r"(?m)^# Airflow ([\d.]+) on Python (\d+\.\d+)$", DOCKERFILE)
 SITE = ROOT / "build" / "docs"
-DEV_GROUPS = ("test", "parallel", "parse", "recipes", "lint", "docs", "release")
+DEV_GROUPS = ("test", "parallel", "parse", "recipes", "messaging", "lint", "docs", "release")
 UV = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
 # What a browser fetches without being asked to.
 FETCHED = re.compile(r'<(?:script|img|iframe|link(?=[^>]*\brel="(?:stylesheet|preload)"))\b[^>]*?(?:src|href)="(.*?)"')
@@ -72,7 +72,8 @@ BY_NAME = {target.name: target for target in TARGETS}
 def cell(target: Target, python: Version) -> nox.param:
     """Return an Airflow on a Python, as parameters of a session."""
     name = f"{target.name}-py{python[0]}.{python[1]}"
-    return nox.param(PYTHONS[python], target.name, id=name, tags=sorted({target.airflow, target.name}))
+    tags = {target.airflow, target.name, *(["ci"] if target.in_ci else [])}
+    return nox.param(PYTHONS[python], target.name, id=name, tags=sorted(tags))
 
 
 def pythons(target: Target) -> list[Version]:
@@ -81,15 +82,9 @@ def pythons(target: Target) -> list[Version]:
 
 
 def contract_cells() -> list[nox.param]:
-    """Return each Airflow on one Python: some on their oldest, the others on their newest.
-
-    The newest Airflow runs on its oldest here, on its newest in the browser, and on that of .venv in the tests. Of two
-    with and without the FAB provider, which changes nothing that depends on the Python, one runs on each end.
-    """
-    twins = {target.airflow for target in TARGETS if target.fab}
-    at_oldest = [target for target in TARGETS if target == MAIN or (target.airflow in twins and not target.fab)]
-    chosen = [(target, pythons(target)[: 1 if target in at_oldest else None]) for target in TARGETS]
-    return [cell(target, found[-1]) for target, found in chosen if found]
+    """Return each Airflow on one Python: its oldest or its newest."""
+    chosen = [(target, pythons(target)) for target in TARGETS]
+    return [cell(target, found[0 if target.at_oldest else -1]) for target, found in chosen if found]
 
 
 def newest_cells(*targets: Target) -> list[nox.param]:
@@ -215,7 +210,7 @@ def reference(session: nox.Session) -> None:
 @nox.session(allow_parallel=True, default=False)
 @nox.parametrize(("python", "airflow"), contract_cells())
 def versions(session: nox.Session, airflow: str) -> None:
-    """Run the contract tests with each supported Airflow; -t 3.0.6 picks one, -j 2 runs two at once."""
+    """Run the contract tests with each Airflow; -t 3.0.6 picks one, -t ci those of CI, -j 2 runs two at once."""
     make_with(session, BY_NAME[airflow], *BY_NAME[airflow].groups)
     # Pytest's cache holds which tests failed last; cells that run at once would overwrite it for each other.
     run(session, "pytest", "-p", "no:cacheprovider", "tests/contract", *session.posargs)

@@ -17,6 +17,7 @@ HOSTS = (
     "management.azure.com",
     "graph.microsoft.com",
     "graph.microsoft.us",
+    "contents.sharepoint.com",
     "api.powerbi.com",
     "westeurope.asazure.windows.net",
     "acct.westeurope.batch.azure.com",
@@ -33,6 +34,7 @@ HOSTS = (
     "my-vault.vault.azure.net",
     "acct.dev.azuresynapse.net",
     "acct.openai.azure.com",
+    "acct.search.windows.net",
     "adb-1234567890123456.7.azuredatabricks.net",
 )
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]

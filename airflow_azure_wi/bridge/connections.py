@@ -26,6 +26,7 @@ from airflow_azure_wi.bridge.credentials import (
     REQUIRED_ENDPOINT,
     ClientId,
     SignIn,
+    ignored_endpoint,
 )
 from airflow_azure_wi.bridge.imports import warn_once
 from airflow_azure_wi.errors import EndpointError
@@ -183,11 +184,7 @@ def _connection_for(hook_class: type[Any], base_hook: type[Any], connection: Any
 
     destination = table.find(table.FIXED_DESTINATIONS, hook_class)
     if endpoint is not None and destination is not None:
-        raise EndpointError(
-            f"The connection id {quoted(f'{connection.conn_id}@{endpoint}')} names an endpoint, which "
-            f"{hook_class.__name__} would ignore: it sends its requests to {destination}. Use the plain id: "
-            f"{quoted(connection.conn_id)}."
-        )
+        raise ignored_endpoint(f"{connection.conn_id}@{endpoint}", hook_class.__name__, destination)
     required = REQUIRED_ENDPOINT.get() if hook_class is base_hook else table.find(table.REQUIRED_ENDPOINTS, hook_class)
     copy = _copy(connection, hook_class, None if endpoint is None else endpoints.named(endpoint), required)
     if endpoint is not None:

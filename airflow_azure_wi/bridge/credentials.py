@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_azure_wi.bridge import table
 from airflow_azure_wi.bridge.imports import warn_once
-from airflow_azure_wi.errors import WorkloadIdentityError
-from airflow_azure_wi.redaction import excerpt
+from airflow_azure_wi.errors import EndpointError, WorkloadIdentityError
+from airflow_azure_wi.redaction import excerpt, quoted
 
 # All other imports are in the functions that need them: every process that has BaseHook imports this module.
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ T = TypeVar("T")
 
 # The extra that stock hooks read the client id from, and the argument that they pass it to the factories in.
 CLIENT_ID = "managed_identity_client_id"
+
+# The library behind the file system of SharePoint and OneDrive has it built in.
+_GRAPH = "graph.microsoft.com"
 
 # Its name in messages.
 _KEY_VAULT_BACKEND = "the secrets backend AzureKeyVaultBackend (backend_kwargs in Airflow's configuration)"
@@ -197,6 +201,27 @@ def file_system(original: Any, conn_id: str | None, storage_options: Any = None,
         return original(conn_id, storage_options, **kwargs)
 
 
+def graph_file_system(original: Any, conn_id: str | None, storage_options: Any = None, **kwargs: Any) -> Any:
+    """Open the file system of SharePoint and OneDrive with the shared credential."""
+    if conn_id is None:
+        return original(conn_id, storage_options, **kwargs)
+    from airflow_azure_wi.airflow_compat import BaseHook
+    from airflow_azure_wi.endpoints import has_endpoint
+
+    connection, options = BaseHook.get_connection(conn_id), storage_options or {}
+    sign_in = sign_in_of(connection)
+    if sign_in is None or "client_id" in options:
+        with context_value(ALREADY_READ, (conn_id, connection)):
+            return original(conn_id, storage_options, **kwargs)
+    if has_endpoint(conn_id):
+        raise ignored_endpoint(conn_id, "the file system of Microsoft Graph", _GRAPH)
+    # This token is never sent. Having no time at which it expires, it is never asked for again.
+    placeholder = {"access_token": "none", "token_type": "Bearer"}
+    params = {"token": placeholder, "event_hooks": {"request": [_GraphToken(sign_in)]}}
+    drive_id = options.get("drive_id") or connection.extra_dejson.get("drive_id")
+    return _graph_file_system_class()(drive_id=drive_id, oauth2_client_params=params)
+
+
 def data_lake_credential(original: Any, *args: Any, **kwargs: Any) -> Any:
     """Return the stock adapter with ``get_token``, which current clients of the service call."""
     adapter = original(*args, **kwargs)
@@ -242,6 +267,17 @@ def context_value(variable: ContextVar[T], value: T) -> Iterator[None]:
         variable.reset(token)
 
 
+def ignored_endpoint(conn_id: str, caller: str, destination: str) -> EndpointError:
+    """Return the error for a connection id with an endpoint that would not be called."""
+    from airflow_azure_wi.endpoints import split
+
+    plain_id = split(conn_id)[0]
+    return EndpointError(
+        f"The connection id {quoted(conn_id)} names an endpoint, which {caller} would ignore: it sends its requests to "
+        f"{destination}. Use the plain id: {quoted(plain_id)}."
+    )
+
+
 def _credential_of_backend(settings: dict[str, Any]) -> "WorkloadIdentityCredential":
     from airflow_azure_wi.identity import WorkloadIdentity
     from airflow_azure_wi.tokens import read_federated_token
@@ -259,6 +295,38 @@ def _deployment() -> "Deployment":
 
     quiet_http_logging(os.environ)
     return deployment()
+
+
+@cache
+def _graph_file_system_class() -> Any:
+    """Derive from the file system of msgraphfs one that needs no secret for drives by the names of site and library."""
+    from msgraphfs import MSGDriveFS
+
+    class GraphFileSystem(MSGDriveFS):  # type: ignore[misc]
+        def _get_drive_fs(self, site_name: str, drive_name: str) -> Any:
+            # The original gives only the client id and the secret on.
+            is_this = drive_name == "legacy" or (self.site_name, self.drive_name) == (site_name, drive_name)
+            arguments = {"site_name": site_name, "drive_name": drive_name}
+            return self if is_this else MSGDriveFS(**arguments, oauth2_client_params=self._oauth2_client_params)
+
+    return GraphFileSystem
+
+
+@dataclass(frozen=True)
+class _GraphToken:
+    """Puts an access token into each request of an httpx client to Microsoft Graph.
+
+    As text it is the identity: fsspec finds the file systems that it has made by the text of their arguments.
+    """
+
+    sign_in: SignIn
+
+    async def __call__(self, request: Any) -> None:
+        request.headers.pop("Authorization", None)
+        # Contents are at other hosts, by URLs that are a permission themselves.
+        if request.url.host == _GRAPH:
+            token = await self.sign_in.async_credential().get_token(f"https://{_GRAPH}/.default")
+            request.headers["Authorization"] = f"Bearer {token.token}"
 
 
 def _open_credential(sign_in: SignIn) -> Any:

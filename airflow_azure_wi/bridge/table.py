@@ -238,6 +238,8 @@ PATCHED_FUNCTIONS = (
     # These read their connection through BaseHook, so that the bridge does not see which hook it is for.
     PatchedFunction(f"{STOCK}.hooks.wasb", "WasbAsyncHook.get_async_conn", "wasb_async_client"),
     PatchedFunction(f"{STOCK}.fs.adls", "get_fs", "file_system"),
+    # Only supports secrets and certificates.
+    PatchedFunction(f"{STOCK}.fs.msgraph", "get_fs", "graph_file_system", since="12.8"),
     # These read the connection that azure_conn_id names without BaseHook.
     PatchedFunction("airflow.providers.postgres.hooks.postgres", "PostgresHook.get_azure_iam_token", "postgres_token"),
     PatchedFunction(

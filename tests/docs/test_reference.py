@@ -4,11 +4,13 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dev._reference import command_line, configuration
+from dev._airflows import PINS, TARGETS
+from dev._reference import WITH_VERSIONS, command_line, configuration, with_versions
 from dev._release import CHECKLIST, SBOM, checklist, sbom
 from tests.docs.pages import DOCS
 
@@ -79,3 +81,12 @@ def test_the_sbom_is_current() -> None:
 
 def test_the_checklist_is_current() -> None:
     assert CHECKLIST.read_text(encoding="utf-8") == checklist(), "./dev/nox -s reference writes it"
+
+
+@pytest.mark.parametrize("page", WITH_VERSIONS, ids=lambda page: page.stem)
+def test_the_table_of_versions_is_current(page: Path) -> None:
+    assert with_versions(page) == page.read_text(encoding="utf-8"), "run ./dev/nox -s reference"
+
+
+def test_every_pin_file_is_that_of_an_airflow_in_the_table() -> None:
+    assert set(PINS.glob("airflow-*.txt")) == {target.pins for target in TARGETS}

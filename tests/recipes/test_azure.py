@@ -10,8 +10,8 @@ import pytest
 
 from airflow_azure_wi.testing import OfflineAzure
 from tests.recipes.conftest import RunRecipes
-from tests.recipes.service_bus import ServiceBus
 from tests.recorder import Answer, Recorder
+from tests.service_bus import ServiceBus
 
 SECRET = "pa55-w0rd"
 ORDERS = [{"city": "Utrecht", "orders": 12}, {"city": "Lyon", "orders": 7}]

@@ -1,11 +1,19 @@
-"""A stand-in for Service Bus: queues over AMQP in a WebSocket, for clients that put an access token first.
+"""A stand-in for Service Bus: queues over AMQP, for clients that put an access token first.
+
+They reach it in a WebSocket, through the proxy of the offline Azure, or directly at AMQP's own port.
 
 It speaks AMQP with the codec of the SDK, which works both ways, and understands only what one sender and one
 receiver say.
 """
 
+import asyncio
+import socketserver
+import ssl
 from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +29,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from airflow_azure_wi.testing import OfflineAzure
+from airflow_azure_wi.testing.certificates import ServerCertificate
 
 _AMQP, _SASL = b"AMQP\x00\x01\x00\x00", b"AMQP\x03\x01\x00\x00"
 _AMQP_FRAME, _SASL_FRAME = b"\x00", b"\x01"
@@ -44,6 +53,25 @@ class ServiceBus:
     def serve(self, azure: OfflineAzure, namespace: str) -> None:
         azure.serve(Starlette(routes=[WebSocketRoute("/$servicebus/websocket", self._connected)]), namespace)
 
+    @contextmanager
+    def listening(self, address: str, certificate: ServerCertificate) -> Iterator[None]:
+        """Serve at an address of this machine, and there at the only port that clients connect to without a proxy."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate.certificate_file, certificate.key_file)
+
+        class Client(socketserver.BaseRequestHandler):
+            def handle(handler) -> None:
+                with context.wrap_socket(handler.request, server_side=True) as stream, suppress(ConnectionError):
+                    asyncio.run(_Connection(self, _Stream(stream)).converse())
+
+        with socketserver.ThreadingTCPServer((address, 5671), Client) as server:
+            server.daemon_threads = True
+            Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+            try:
+                yield
+            finally:
+                server.shutdown()
+
     async def _connected(self, socket: WebSocket) -> None:
         await socket.accept("AMQPWSB10")
         try:
@@ -52,10 +80,25 @@ class ServiceBus:
             return
 
 
+class _Stream:
+    """A connection without a WebSocket, in a thread of its own."""
+
+    def __init__(self, stream: ssl.SSLSocket) -> None:
+        self._stream = stream
+
+    async def receive_bytes(self) -> bytes:
+        if data := self._stream.recv(_WINDOW):
+            return data
+        raise ConnectionError("the client has gone")
+
+    async def send_bytes(self, data: bytes) -> None:
+        self._stream.sendall(data)
+
+
 class _Connection:
     """One client. Its links are known by the handles that it chose."""
 
-    def __init__(self, bus: ServiceBus, socket: WebSocket) -> None:
+    def __init__(self, bus: ServiceBus, socket: WebSocket | _Stream) -> None:
         self._bus = bus
         self._socket = socket
         self._buffer, self._channel = b"", bytes(2)
