@@ -29,6 +29,7 @@ from _release import build_variables  # noqa: E402
 from _stock import STOCK  # noqa: E402
 
 VENVS = ROOT / ".venvs"
+OVERRIDES = PINS / "overrides.txt"
 VENV = ROOT / ".venv"
 DIST = ROOT / "dist"
 # What the Dockerfile says that its Runtime carries. The image cannot be run here, its Airflow can.
@@ -111,7 +112,8 @@ def make(session: nox.Session, pins: Path, *packages: str) -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("\n[")
     # The settings of ruff, mypy and pytest change nothing that is installed.
     tables = [table for table in project if not table.lstrip("[").startswith(("tool.ruff", "tool.mypy", "tool.pytest"))]
-    made_from = "\0".join([*tables, pins.read_text(encoding="utf-8"), *packages, str(ROOT)])
+    files = [file.read_text(encoding="utf-8") for file in (pins, OVERRIDES)]
+    made_from = "\0".join([*tables, *files, *packages, str(ROOT)])
     fingerprint = hashlib.sha256(made_from.encode()).hexdigest()
     stamp = environment / "airflow-azure-wi.stamp"
     # Two runs that install at the same time wait for each other.
@@ -121,7 +123,7 @@ def make(session: nox.Session, pins: Path, *packages: str) -> None:
             return
         session.log(f"Installing what {session.name} needs, which takes minutes the first time")
         session.run_install("uv", "venv", "--clear", "--quiet", "--python", str(session.python), str(environment))
-        session.install("--constraints", str(pins), *packages, env=uv_settings())
+        session.install("--constraints", str(pins), "--overrides", str(OVERRIDES), *packages, env=uv_settings())
         # Last, so that an environment that was never finished has none.
         stamp.write_text(fingerprint, encoding="utf-8")
 
@@ -283,7 +285,7 @@ def compile_pins(session: nox.Session, pins: Path, *arguments: str) -> None:
     """Resolve requirements into names and versions: where to download from is the machine's business."""
     bare = ("--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links")
     # Without --upgrade, the versions that a pin file holds already would be kept.
-    how = (*bare, "--upgrade", "--quiet", "--output-file", str(pins))
+    how = (*bare, "--upgrade", "--quiet", "--overrides", str(OVERRIDES), "--output-file", str(pins))
     session.run(UV, "pip", "compile", *arguments, *how, env=uv_settings(), external=True)
 
 

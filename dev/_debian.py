@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,16 @@ def _has_library(name: str) -> bool:
 
 CHROMIUM = DebianPackage("chromium", lambda: shutil.which("chromium") is not None)
 DEBOOTSTRAP = DebianPackage("debootstrap", lambda: shutil.which("debootstrap") is not None)
+# What mysqlclient is built with, and linked with.
+GCC = DebianPackage("gcc", lambda: shutil.which("cc") is not None)
+LIBMARIADB = DebianPackage("libmariadb-dev", lambda: shutil.which("mariadb_config") is not None)
+PKG_CONFIG = DebianPackage("pkg-config", lambda: shutil.which("pkg-config") is not None)
+PYTHON_HEADERS = DebianPackage("python3-dev", lambda: Path(sysconfig.get_path("include"), "Python.h").exists())
 LIBSECRET = DebianPackage("libsecret-1-0", lambda: _has_library("libsecret-1.so.0"))
+# The module of PAM that lets a program check a password.
+LIBPAM_SCRIPT = DebianPackage("libpam-script", lambda: any(Path("/lib").glob("*/security/pam_script.so")))
+# The server, and its plugin that asks PAM.
+MARIADB = DebianPackage("mariadb-server", lambda: Path("/usr/lib/mysql/plugin/auth_pam.so").exists())
 # Debian does not put the servers on PATH.
 POSTGRESQL = DebianPackage("postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb")))
 REDIS = DebianPackage("redis-server", lambda: shutil.which("redis-server") is not None)

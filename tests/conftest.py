@@ -12,6 +12,7 @@ import pytest
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from tests.airflow_program import CONNECTION, Airflow, variables_of, without_recipes
+from tests.mysql_server import MySqlServer, mysql_server
 from tests.postgresql import PostgresqlServer, postgresql_server
 from tests.recorder import Recorder
 
@@ -98,6 +99,13 @@ def recorder(running_recorder: Recorder, workload: OfflineAzure) -> Recorder:
 def postgresql(running_azure: OfflineAzure) -> Iterator[PostgresqlServer]:
     """An Azure Database for PostgreSQL, in which each test makes its own role and database."""
     with postgresql_server(running_azure) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql(running_azure: OfflineAzure) -> Iterator[MySqlServer]:
+    """An Azure Database for MySQL, in which each module of tests makes its own user and database."""
+    with mysql_server(running_azure) as server:
         yield server
 
 

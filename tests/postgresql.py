@@ -17,19 +17,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-import jwt
-
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
 from dev._debian import POSTGRESQL, install
-from tests.access_tokens import AccessTokenValidator
+from tests.access_tokens import DatabaseRoles, SignIn
 from tests.executors.programs import running
-
-AUDIENCE = "https://ossrdbms-aad.database.windows.net"
 
 # It refuses to run as root; Debian's package brings this user.
 _USER = "postgres" if os.geteuid() == 0 else None
@@ -40,28 +35,14 @@ hostssl all all 127.0.0.1/32 ldap ldapserver=127.0.0.1 ldapport={port} ldapprefi
 """
 
 
-@dataclass(frozen=True)
-class SignIn:
-    """An attempt to sign in: as which role, with a token of which claims, and why it was refused, if it was."""
-
-    role: str
-    claims: dict[str, Any]
-    refused: str | None = None
-
-
 class AccessTokens:
     """The LDAP server that says whether a password is an access token for a role. It serves inside ``with``.
 
-    https://learn.microsoft.com/azure/postgresql/flexible-server/concepts-azure-ad-authentication: a role belongs to one
-    principal, and the token has to be for Azure Database for PostgreSQL.
-
-    :ivar sign_ins: all attempts so far.
+    :ivar roles: who may sign in, and who did.
     """
 
     def __init__(self, azure: OfflineAzure) -> None:
-        self.sign_ins: list[SignIn] = []
-        self._principals: dict[str, ManagedIdentity] = {}
-        self._validator = AccessTokenValidator(azure)
+        self.roles = DatabaseRoles(azure)
         server = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -80,54 +61,38 @@ class AccessTokens:
         self._server.shutdown()
         self._server.server_close()
 
-    def accept(self, role: str, identity: ManagedIdentity) -> None:
-        """Let an identity sign in as a role."""
-        self._principals[role] = identity
-
     def _answer(self, requests: BinaryIO, answers: BinaryIO) -> None:
         """Answer one bind request: https://www.rfc-editor.org/rfc/rfc4511#section-4.2."""
         message = _parts(_element(requests)[1])
         (_, name), (_, password) = _parts(message[1][1])[1:]
-        sign_in = self._sign_in(name.decode().removeprefix("role="), password.decode())
-        self.sign_ins.append(sign_in)
+        sign_in = self.roles.sign_in(name.decode().removeprefix("role="), password.decode())
         code = b"\x31" if sign_in.refused else b"\x00"  # invalidCredentials or success
         text = (sign_in.refused or "").encode()
         result = _encoded(0x0A, code) + _encoded(0x04, b"") + _encoded(0x04, text)
         answers.write(_encoded(0x30, _encoded(*message[0]) + _encoded(0x61, result)))
-
-    def _sign_in(self, role: str, token: str) -> SignIn:
-        claims: dict[str, Any] = {}
-        try:
-            claims = jwt.decode(token, options={"verify_signature": False})
-            principal = self._principals[role]
-            self._validator.claims(token, AUDIENCE)
-        except (jwt.PyJWTError, KeyError) as error:
-            return SignIn(role, claims, f"{type(error).__name__}: {error}")
-        is_its_own = (claims["tid"], claims["oid"]) == (principal.tenant_id, principal.principal_id)
-        return SignIn(role, claims, None if is_its_own else "the token is for another principal than the role")
 
 
 class PostgresqlServer:
     """A PostgreSQL with TLS, which is asked by ``psql`` as its administrator.
 
     :ivar port: of 127.0.0.1, and of localhost.
-    :ivar tokens: who may sign in, and who did.
+    :ivar roles: who may sign in, and who did.
     """
 
-    def __init__(self, programs: Path, directory: Path, port: int, tokens: AccessTokens) -> None:
+    def __init__(self, programs: Path, directory: Path, port: int, roles: DatabaseRoles) -> None:
         self._programs = programs
         self._directory = directory
         self.port = port
-        self.tokens = tokens
+        self.roles = roles
 
     @property
     def sign_ins(self) -> list[SignIn]:
         """All attempts to sign in so far."""
-        return self.tokens.sign_ins
+        return self.roles.sign_ins
 
     def create_role(self, role: str, identity: ManagedIdentity, database: str) -> None:
         """Create a role for an identity, as ``pgaadauth_create_principal`` does, and a database that it owns."""
-        self.tokens.accept(role, identity)
+        self.roles.accept(role, identity)
         self.run(f'CREATE ROLE "{role}" LOGIN', f'CREATE DATABASE "{database}" OWNER "{role}"')
 
     def url(self, role: str, database: str, **options: str) -> str:
@@ -199,7 +164,7 @@ def postgresql_server(azure: OfflineAzure, *hosts: str) -> Iterator[PostgresqlSe
         )
         isready = [str(programs / "pg_isready"), "--quiet", "--host", str(home), "--port", str(port)]
         program.wait_until(lambda: subprocess.run(isready, check=False).returncode == 0)
-        yield PostgresqlServer(programs, home, port, tokens)
+        yield PostgresqlServer(programs, home, port, tokens.roles)
 
 
 def _give(path: Path) -> None:

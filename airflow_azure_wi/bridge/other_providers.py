@@ -1,17 +1,19 @@
-"""Replacements for hooks of other providers: Databricks, ODBC, PostgreSQL and Snowflake.
+"""Replacements for hooks of other providers: Databricks, MySQL, ODBC, PostgreSQL and Snowflake.
 
 Each is called with the original function and the arguments of the call. Connections of these hooks have types of their
 own, and name the one to sign in with in their extra, as ``azure_conn_id``.
 """
 
+import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_azure_wi import airflow_compat
 from airflow_azure_wi.bridge.credentials import SignIn, sign_in_of
 from airflow_azure_wi.endpoints import has_endpoint, split
-from airflow_azure_wi.errors import EndpointError, IdentityError
+from airflow_azure_wi.errors import ClientError, EndpointError, IdentityError
 from airflow_azure_wi.provider import CONNECTION_TYPE, STOCK_CONNECTION_TYPE
 from airflow_azure_wi.redaction import quoted
 
@@ -25,6 +27,41 @@ DATABRICKS_SCOPE = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default"
 # The attribute of a connection that holds an access token: its length in bytes, and the token in UTF-16.
 # https://learn.microsoft.com/sql/connect/odbc/using-azure-active-directory
 SQL_COPT_SS_ACCESS_TOKEN = 1256
+
+
+class MySqlClient(NamedTuple):
+    """A client library of MySQL, as the stock hook uses it.
+
+    :param options: the method of the hook that makes the arguments of its ``connect``.
+    :param password: the argument for the password.
+    :param verification: the argument that has the server's certificate checked, and the values of it that do.
+    :param example: what to write into the extra of a connection.
+    """
+
+    options: str
+    password: str
+    verification: tuple[str, tuple[object, ...]]
+    example: str
+
+
+# By the name of SQLAlchemy's driver. With less than these arguments, both libraries send a password in clear text to
+# whoever offers no TLS: mysqlclient on MariaDB's client library with ssl_mode=REQUIRED, and the C extension of
+# mysql-connector-python with ssl_verify_cert (measured with mysqlclient 2.2.8 and 2.3.2 on Connector/C 3.3.20, and with
+# mysql-connector-python 9.1.0).
+MYSQL_CLIENTS = {
+    "mysqldb": MySqlClient(
+        "_get_conn_config_mysql_client",
+        "passwd",
+        ("ssl_mode", ("VERIFY_IDENTITY", "VERIFY_CA")),
+        '{"ssl_mode": "VERIFY_IDENTITY", "ssl": {"ca": "/etc/ssl/certs/ca-certificates.crt"}}',
+    ),
+    "mysqlconnector": MySqlClient(
+        "_get_conn_config_mysql_connector_python",
+        "password",
+        ("ssl_verify_identity", (True,)),
+        '{"ssl_verify_identity": true, "ssl_ca": "/etc/ssl/certs/ca-certificates.crt"}',
+    ),
+}
 
 
 def postgres_token(original: Any, hook: Any, connection: Any) -> Any:
@@ -99,6 +136,89 @@ def odbc_connection_string(original: Any, hook: Any) -> Any:
     if AZURE_CONN_ID not in extra:
         return connection_string
     return connection_string.replace(f"{AZURE_CONN_ID}={extra[AZURE_CONN_ID]};", "", 1)
+
+
+def mysqlclient_arguments(original: Any, hook: Any, connection: Any) -> Any:
+    """Return the arguments of ``MySQLdb.connect``, with an access token where the connection has ``azure_conn_id``."""
+    return _with_mysql_token(original(hook, connection), connection, MYSQL_CLIENTS["mysqldb"])
+
+
+def mysql_connector_arguments(original: Any, hook: Any, connection: Any) -> Any:
+    """Return the arguments of ``mysql.connector.connect``, likewise."""
+    arguments = _with_mysql_token(original(hook, connection), connection, MYSQL_CLIENTS["mysqlconnector"])
+    if _azure_conn_id_of(connection) is None:
+        return arguments
+    logger = logging.getLogger("mysql.connector")
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.setLevel(logging.INFO)  # its Python implementation logs passwords
+    # Without this, its C extension refuses to send a password in clear text.
+    return arguments | {"auth_plugin": "mysql_clear_password"}
+
+
+def mysql_iam_token(original: Any, hook: Any, connection: Any) -> Any:
+    """Return no token of AWS, which ``iam`` in the extra asks for, where the connection has ``azure_conn_id``."""
+    return original(hook, connection) if _azure_conn_id_of(connection) is None else ("", connection.port or 3306)
+
+
+def mysql_uri(original: Any, hook: Any) -> Any:
+    """Return the URI, which has no token, without ``azure_conn_id`` and ``iam``, which mean nothing to a driver."""
+    uri = original(hook)
+    if _azure_conn_id_of(hook.connection) is None:
+        return uri
+    address, _, query = uri.partition("?")
+    names = (f"{AZURE_CONN_ID}=", "iam=")
+    return "?".join(filter(None, (address, "&".join(part for part in query.split("&") if not part.startswith(names)))))
+
+
+def sql_engine(original: Any, hook: Any, engine_kwargs: Any = None) -> Any:
+    """Return the engine; that of MySQL asks for an access token for each connection that it opens."""
+    engine = original(hook, engine_kwargs)
+    if getattr(hook, "conn_type", None) != "mysql" or _azure_conn_id_of(hook.connection) is None:
+        return engine
+    from sqlalchemy import event
+
+    def before_connecting(dialect: Any, _: Any, __: Any, arguments: dict[str, Any]) -> None:
+        client = MYSQL_CLIENTS.get(dialect.driver)
+        if client is None:
+            raise ClientError(
+                f"{AZURE_CONN_ID} in the extra of connection {quoted(hook.connection.conn_id)} needs another client "
+                f"than {quoted(dialect.driver)}: mysqlclient, or mysql-connector-python."
+            )
+        options = getattr(hook, client.options)(hook.connection)
+        for name in ("passwd", "password"):
+            arguments.pop(name, None)
+        is_for_sign_in = ("ssl", client.password, "auth_plugin")
+        arguments.update({name: value for name, value in options.items() if name.startswith(is_for_sign_in)})
+
+    event.listen(engine, "do_connect", before_connecting)
+    return engine
+
+
+def _with_mysql_token(arguments: dict[str, Any], connection: Any, client: MySqlClient) -> dict[str, Any]:
+    azure_conn_id = _azure_conn_id_of(connection)
+    if azure_conn_id is None:
+        return arguments
+    sign_in = _sign_in_named_by(connection, azure_conn_id)
+    _require_verified_server(arguments, connection, client)
+    token = _token(sign_in, f"{sign_in.identity.cloud.ossrdbms}/.default")
+    return arguments | {client.password: _HiddenText(token)}
+
+
+def _require_verified_server(arguments: dict[str, Any], connection: Any, client: MySqlClient) -> None:
+    name, values = client.verification
+    whose = f"the extra of connection {quoted(connection.conn_id)}"
+    if arguments.get(name) not in values or arguments.get("ssl_disabled"):
+        raise ClientError(
+            f"{name} in {whose} is {quoted(arguments.get(name))}, and with {AZURE_CONN_ID} the server's certificate "
+            "has to be checked: otherwise the access token would also be sent to a server without TLS, in clear text.\n"
+            f"Next step: add {client.example} to that extra, without ssl_disabled."
+        )
+    if getattr(sys.modules.get("MySQLdb"), "__name__", "") == "pymysql" and client is MYSQL_CLIENTS["mysqldb"]:
+        raise ClientError(
+            f"{AZURE_CONN_ID} in {whose} needs mysqlclient, and MySQLdb is PyMySQL here, which would send the access "
+            "token to a server without TLS, too.\n"
+            'Next step: install mysqlclient, or add {"client": "mysql-connector-python"} to that extra.'
+        )
 
 
 @contextmanager
@@ -179,6 +299,13 @@ class _HiddenBytes(bytes):
 
     def __repr__(self) -> str:
         return "b'...'"
+
+
+class _HiddenText(str):
+    """Text that is not seen where the arguments of a call are printed."""
+
+    def __repr__(self) -> str:
+        return "'...'"
 
 
 def _token(sign_in: SignIn, scope: str) -> str:

@@ -12,6 +12,7 @@ T = TypeVar("T")
 STOCK = "airflow.providers.microsoft.azure"
 DATABRICKS = "airflow.providers.databricks"
 ODBC = "airflow.providers.odbc"
+MYSQL = "airflow.providers.mysql"
 
 
 class ConnectionMapping(NamedTuple):
@@ -259,6 +260,15 @@ PATCHED_FUNCTIONS = (
     PatchedFunction(f"{ODBC}.hooks.odbc", "OdbcHook.connect_kwargs", "odbc_connect_kwargs"),
     # Puts all extras into the connection string.
     PatchedFunction(f"{ODBC}.hooks.odbc", "OdbcHook.odbc_connection_string", "odbc_connection_string"),
+    # Access tokens for databases of Azure Database for MySQL, where the extra of a connection of type mysql has
+    # azure_conn_id: for each client library, for the extra `iam`, and for engines of SQLAlchemy.
+    PatchedFunction(f"{MYSQL}.hooks.mysql", "MySqlHook._get_conn_config_mysql_client", "mysqlclient_arguments"),
+    PatchedFunction(
+        f"{MYSQL}.hooks.mysql", "MySqlHook._get_conn_config_mysql_connector_python", "mysql_connector_arguments"
+    ),
+    PatchedFunction(f"{MYSQL}.hooks.mysql", "MySqlHook.get_iam_token", "mysql_iam_token"),
+    PatchedFunction(f"{MYSQL}.hooks.mysql", "MySqlHook.get_uri", "mysql_uri"),
+    PatchedFunction("airflow.providers.common.sql.hooks.sql", "DbApiHook.get_sqlalchemy_engine", "sql_engine"),
     # These create a DefaultAzureCredential themselves.
     PatchedFunction(f"{STOCK}.hooks.synapse", "AsyncDefaultAzureCredential", "shared_async_credential", since="13.2"),
     PatchedFunction("adlfs.spec", "AzureBlobFileSystem._get_default_azure_credential", "adls_credentials"),

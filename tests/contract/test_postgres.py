@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from airflow_azure_wi.errors import IdentityError
 from airflow_azure_wi.testing import ManagedIdentity, OfflineAzure
-from tests.postgresql import AUDIENCE, PostgresqlServer
+from tests.postgresql import PostgresqlServer
 
 ROLE, DATABASE = "reporting-identity", "reports"
 DRIVER = "psycopg2" if sqlalchemy.__version__.startswith("1.") else "psycopg"
@@ -40,7 +40,7 @@ def define(
 
     define_connection("azure_wi", conn_type="azure_workload_identity", extra=identity.as_json())
     define_connection("storage", conn_type="wasb")
-    postgresql.tokens.accept(ROLE, identity)
+    postgresql.roles.accept(ROLE, identity)
     return define_database
 
 
@@ -58,7 +58,7 @@ def test_the_hook_signs_in_with_a_token(
         assert type(hook.get_conn()).__module__.startswith(DRIVER)
     seen = postgresql.sign_ins[-1]
     assert (seen.role, seen.refused, seen.claims["appid"]) == (ROLE, None, identity.client_id)
-    assert seen.claims["aud"] == AUDIENCE
+    assert seen.claims["aud"] == postgresql.roles.AUDIENCE
     assert "eyJ" not in caplog.text
 
 

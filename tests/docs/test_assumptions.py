@@ -16,6 +16,7 @@ GROUPS = [
     "Astro",
     "Airflow",
     "Azure Database for PostgreSQL",
+    "Azure Database for MySQL",
     "The Azure SDK",
 ]
 # Assumption, source, tests.

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
+from tests.access_tokens import SignIn
 from tests.executors.deployment import Deployment, deployment
 from tests.executors.resource import Resource
 from tests.executors.servers import redis
-from tests.postgresql import PostgresqlServer, SignIn
+from tests.postgresql import PostgresqlServer
 
 ROLE = "airflow"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from airflow_azure_wi.testing import OfflineAzure
+from tests.access_tokens import SignIn
 from tests.executors.conftest import Database, Measured
 from tests.executors.deployment import Deployment
 from tests.executors.programs import Program
 from tests.executors.resource import Resource
-from tests.postgresql import SignIn
 
 DAG = "two_hundred_tokens"
 TASKS = 200

@@ -12,8 +12,9 @@ import pytest
 
 from airflow_azure_wi.testing import OfflineAzure
 from airflow_azure_wi.testing.entra import Exchange
+from tests.access_tokens import SignIn
 from tests.airflow_program import Airflow
-from tests.postgresql import PostgresqlServer, SignIn, postgresql_server
+from tests.postgresql import PostgresqlServer, postgresql_server
 from tests.recipes.conftest import Run, run_dags
 from tests.recorder import Answer, Recorded, Recorder
 
