@@ -33,12 +33,15 @@ class AirflowDeployment:
 
     :param variables: the environment of all components, with an AIRFLOW_HOME that has a database.
     :param of_components: what the environment of one component has besides.
+    :param has_keys: whether its configuration has the keys that the components share; otherwise it gets some.
     """
 
-    def __init__(self, variables: Mapping[str, str], of_components: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self, variables: Mapping[str, str], of_components: Mapping[str, Mapping[str, str]], *, has_keys: bool = False
+    ) -> None:
         self._home = Path(variables["AIRFLOW_HOME"])
         [self._port] = free_ports(1)
-        self._variables = dict(variables) | _settings(self._port)
+        self._variables = dict(variables) | _settings(self._port) | ({} if has_keys else _keys())
         self._of_components = of_components
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._running = ExitStack()
@@ -121,11 +124,14 @@ def _settings(port: int) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        # The components share these secrets.
-        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(32),
-        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "1",
+    }
+
+
+def _keys() -> dict[str, str]:
+    return {
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(32),
+        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }

@@ -1,18 +1,17 @@
-"""Airflow's own database with access tokens: mistakes are said by the connection, and a whole Airflow runs on it."""
+"""Airflow's own database with access tokens: what a connection says of a mistake, and that it waits for a token."""
 
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure, ProjectedToken
-from tests.airflow_deployment import AirflowDeployment
+from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from tests.airflow_program import Airflow, variables_of
-from tests.postgresql import PostgresqlServer, postgresql_server
+from tests.federated_token import FederatedToken
+from tests.postgresql import PostgresqlServer
 
 ROLE, DATABASE = "airflow", "airflow"
 OPTION = "AIRFLOW__AZURE_WORKLOAD_IDENTITY__DATABASE_{}"
@@ -170,29 +169,6 @@ for how in sys.stdin:
 """
 
 
-class FederatedToken:
-    """A federated token that nothing rotates when it expires."""
-
-    def __init__(self, azure: OfflineAzure, directory: Path) -> None:
-        self._azure = azure
-        self._lifetime = 600.0
-        self._projected = ProjectedToken(directory, self._sign)
-
-    def _sign(self) -> str:
-        return self._azure.cluster.service_account_token("airflow", "airflow-worker", lifetime=self._lifetime)
-
-    def variables(self) -> dict[str, str]:
-        return {"AZURE_FEDERATED_TOKEN_FILE": str(self._projected.path)}
-
-    def rotate(self) -> None:
-        self._lifetime = 600.0
-        self._projected.rotate()
-
-    def expire(self) -> None:
-        self._lifetime = -60.0
-        self._projected.rotate()
-
-
 WAITING = "New connections to Airflow's database wait"
 
 
@@ -212,14 +188,14 @@ class Reconnecting:
 
     def waits(self) -> list[str]:
         """Return what was logged until it waits."""
-        return self._lines_until(WAITING)
+        return self._lines_until("> ", WAITING)
 
-    def _lines_until(self, beginning: str) -> list[str]:
+    def _lines_until(self, *beginnings: str) -> list[str]:
         assert self._process.stdout
         lines = []
         for line in self._process.stdout:
             lines.append(line.rstrip("\n"))
-            if line.startswith(beginning):
+            if line.startswith(beginnings):
                 return lines
         pytest.fail("\n".join(lines))
 
@@ -278,111 +254,3 @@ def test_a_process_that_has_signed_in_waits_for_the_next_token(
         said += process.outcome()
     assert [line for line in said if line.startswith(">")] == ["> refused"] * 3
     assert sum(line.startswith(WAITING) for line in said) == 1, "all of an outage have one wait"
-
-
-class TestAWholeAirflow:
-    """Its access tokens live 5 seconds, as do its connections, and its federated token rotates meanwhile."""
-
-    LIFETIME = 5.0
-
-    @pytest.fixture
-    def azure(self, tmp_path: Path) -> Iterator[OfflineAzure]:
-        with OfflineAzure(tmp_path / "azure", with_storage=False, access_token_lifetime=self.LIFETIME) as azure:
-            yield azure
-
-    @pytest.fixture
-    def token(self, azure: OfflineAzure, tmp_path: Path) -> FederatedToken:
-        return FederatedToken(azure, tmp_path / "token")
-
-    @pytest.fixture
-    def database(self, azure: OfflineAzure) -> Iterator[PostgresqlServer]:
-        with postgresql_server(azure) as server:
-            server.create_role(ROLE, azure.identity, DATABASE)
-            yield server
-
-    @pytest.fixture
-    def variables(
-        self, azure: OfflineAzure, database: PostgresqlServer, token: FederatedToken, tmp_path: Path
-    ) -> dict[str, str]:
-        home, dags = tmp_path / "airflow", tmp_path / "dags"
-        dags.mkdir()
-        (dags / "hello.py").write_text(DAG)
-        settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_RECYCLE": "5", "AIRFLOW__CORE__PARALLELISM": "2"}
-        return variables_of(home, dags) | database.of_airflow(azure, ROLE, DATABASE) | token.variables() | settings
-
-    @pytest.mark.timeout(900)
-    def test_runs_through_rotation_expiry_and_an_outage(
-        self, variables: dict[str, str], token: FederatedToken, database: PostgresqlServer
-    ) -> None:
-        Airflow(variables).run("db", "migrate")
-        with AirflowDeployment(variables, {}) as airflow:
-            assert run_of(airflow, "first") == "success", airflow.logs()
-            before = tokens_of(database)
-            token.rotate()
-            airflow.wait_for("token of its own after the expiry", lambda: len(tokens_of(database) - before) > 2)
-            assert run_of(airflow, "second") == "success", airflow.logs()
-            self.outage(airflow, token, database)
-            said = airflow.logs()
-        assert "eyJ" not in said
-        assert "no access token for Airflow's database" not in said
-        assert {each.refused for each in database.sign_ins} == {None}
-
-    def outage(self, airflow: AirflowDeployment, token: FederatedToken, database: PostgresqlServer) -> None:
-        """Let the federated token expire; a run that is queued meanwhile ends well once it is rotated."""
-        database.run("UPDATE dag SET is_paused = true", database=DATABASE)
-        airflow.wait_for("run", lambda: airflow.post(RUNS, {"dag_run_id": "third", "logical_date": None}))
-        token.expire()
-        airflow.wait_for("lack of a token in the scheduler", lambda: WAITING in airflow.log("scheduler"))
-        database.run("UPDATE dag SET is_paused = false", database=DATABASE)
-        time.sleep(2 * self.LIFETIME)
-        state = database.run("SELECT state FROM dag_run WHERE run_id = 'third'", database=DATABASE)
-        assert state == "queued", airflow.logs()
-        token.rotate()
-        assert end_of(airflow, "third") == "success", airflow.logs()
-        said = airflow.log("scheduler")
-        assert said.count(WAITING) == 1, said
-        assert "AZURE_FEDERATED_TOKEN_FILE) holds a federated token that expired" in said
-        assert "Traceback" not in said, said
-
-
-RUNS = "dags/hello/dagRuns"
-DAG = """
-from airflow.sdk import dag, task
-
-@dag(schedule=None)
-def hello():
-    @task
-    def say():
-        return "hello"
-
-    say()
-
-hello()
-"""
-
-
-def run_of(airflow: AirflowDeployment, name: str) -> str:
-    """Run the DAG once, and return how that ended."""
-    airflow.wait_for("DAG", lambda: airflow.get("dags/hello"))
-    airflow.wait_for("run", lambda: airflow.post(RUNS, {"dag_run_id": name, "logical_date": None}))
-    return end_of(airflow, name)
-
-
-def end_of(airflow: AirflowDeployment, name: str) -> str:
-    """Return how a run ended."""
-    return str(
-        airflow.wait_for(
-            "end of the run",
-            lambda: {"success": "success", "failed": "failed"}.get(state_of(airflow, f"{RUNS}/{name}")),
-        )
-    )
-
-
-def state_of(airflow: AirflowDeployment, run: str) -> str:
-    found = airflow.get(run)
-    return str(found["state"]) if found else ""
-
-
-def tokens_of(database: PostgresqlServer) -> set[str]:
-    """Return the ids of the access tokens that signed in so far."""
-    return {each.claims["uti"] for each in database.sign_ins}
