@@ -79,10 +79,9 @@ class FindableErrors(SphinxTransform):
 
 
 def enlarge(_: Sphinx, document: nodes.document) -> None:
-    """Let each screenshot fill its column, and lead to its file: Sphinx links what has a width."""
+    """Let each picture fill its column, and lead to its file: Sphinx links what has a width."""
     for image in document.findall(nodes.image):
-        if image["uri"].endswith(".png"):
-            image["width"] = "100%"
+        image["width"] = "100%"
 
 
 def setup(app: Sphinx) -> None:

@@ -39,11 +39,12 @@ def test_every_block_is_covered_here() -> None:
         "airflow-azure-wi",
         "pip install",
         "az identity",
+        "az role",
         "airflow connections",
         "from airflow_azure_wi",
     )
     assert [code for _, code in BLOCKS if not code.startswith(covered)] == []
-    assert len(BLOCKS) == 10
+    assert len(BLOCKS) == 11
 
 
 @pytest.mark.parametrize("script", ["./dev/demo", "./dev/test"])
@@ -63,6 +64,7 @@ def test_what_is_installed_is_this_distribution() -> None:
 def test_the_identity_that_is_created_is_the_one_that_is_linked() -> None:
     """No ``az`` runs here: the script that links is run against a stand-in by tests/integration/cli/test_link.py."""
     create, link = words_of("az identity create"), words_of("airflow-azure-wi link")
+    assert " ".join(create[3:]) in " ".join(block("az role assignment create").replace("\\\n", " ").split())
     assert link[link.index("--identity-name") + 1] == create[create.index("--name") + 1]
     assert link[link.index("--resource-group") + 1] == create[create.index("--resource-group") + 1]
     printed = subprocess.run([PROGRAM, *link[1:]], capture_output=True, text=True, check=True).stdout
@@ -87,7 +89,7 @@ def test_the_connection_is_made_and_the_hook_builds_its_clients(
     airflow.run(*command[1:])
     [stored] = airflow.rows("connections", "get", "azure_wi")
     assert stored["conn_type"] == "azure_workload_identity"
-    assert set(stored["extra_dejson"]) == {"clientId", "tenantId"}
+    assert set(stored["extra_dejson"]) == {"clientId", "tenantId", "subscriptionId"}
 
     examples = [code for language, code in BLOCKS if language == "python"]
     report = (

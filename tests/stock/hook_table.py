@@ -25,7 +25,7 @@ class ServedHook:
 def written(served: Iterable[ServedHook]) -> str:
     """Return the part of the page between the marks."""
     rows = [
-        f"| `{hook.connection_type}` | `{hook.hook}` | {hook.way} | works | `{hook.server}` | `{hook.audience}` |"
+        f"| `{hook.connection_type}` | `{hook.hook}`, {hook.way} | `{hook.server}` | `{hook.audience}` |"
         for hook in sorted(set(served))
     ]
     return "\n".join(
@@ -33,8 +33,8 @@ def written(served: Iterable[ServedHook]) -> str:
             f"Stock provider {version('apache-airflow-providers-microsoft-azure')}, "
             f"Airflow {version('apache-airflow')}:",
             "",
-            "| Connection type | Hook | | | Request reached | Audience of its access token |",
-            "| --- | --- | --- | --- | --- | --- |",
+            "| Connection type | Hook | Request reached | Audience of its access token |",
+            "| --- | --- | --- | --- |",
             *rows,
         ]
     )

@@ -1,6 +1,7 @@
 """What ``link`` prints, read by the programs that it is printed for: the Azure CLI's parser, shellcheck, HCL."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from airflow_azure_wi import cli
 from dev._debian import SHELLCHECK, install
+from tests.docs.pages import DOCS, PAGES, ROOT, blocks_of
 
 ISSUER = "https://oidc.example.com/cluster/"
 IDENTITY = ("--identity-name", "airflow", "--resource-group=-data.(1)")
@@ -113,6 +115,33 @@ def test_az_understands_each_command(
     assert '-it\'s $(a) "workload"' in [each["subject"] for each in created]
 
 
+def commands_of_the_documentation() -> list[list[str]]:
+    """Return the commands of az in the blocks of every page, those in substitutions too."""
+    found = []
+    for page in [ROOT / "README.md", ROOT / "examples" / "astro" / "README.md", *PAGES]:
+        scripts = [block.code.replace("\\\n", " ") for block in blocks_of(page) if block.language == "bash"]
+        while scripts:
+            script = scripts.pop()
+            scripts += re.findall(r"\$\(([^()]*)\)", script)
+            script = re.sub(r"\$\([^()]*\)", "VALUE", script)
+            words = shlex.shlex(script, posix=True, punctuation_chars="|&;<>\n")
+            words.whitespace, words.whitespace_split = " \t", True
+            command: list[str] = []
+            for word in [*words, ";"]:
+                if not set(word) <= set("|&;<>\n"):
+                    command.append(word)
+                    continue
+                command = command[1:] if command[:1] in (["do"], ["then"]) else command
+                found += [command[1:]] if command[:1] == ["az"] and command[1:] not in found else []
+                command = []
+    return found
+
+
+def test_az_understands_each_command_of_the_documentation(tools: Path, tmp_path: Path) -> None:
+    commands = commands_of_the_documentation()
+    assert len(understood(tools, commands, tmp_path)) == len(commands) > 50
+
+
 @pytest.mark.parametrize("arguments", [(*IDENTITY, *SUBSCRIPTION), (*APPLICATION,)], ids=["identity", "application"])
 @pytest.mark.parametrize("is_compared", [False, True])
 def test_terraform_reads_what_was_meant(
@@ -134,6 +163,24 @@ def test_terraform_reads_what_was_meant(
     assert len(subjects) == 5
     assert '-it\'s $(a) "workload"' in subjects
     assert len(read.get("import", [])) == (2 if is_compared else 0)
+
+
+def test_terraform_reads_the_module_and_the_page_gives_it_what_it_wants(tools: Path, tmp_path: Path) -> None:
+    module = ROOT / "examples" / "terraform"
+    [block] = [each for each in blocks_of(DOCS / "how-to/terraform.md") if each.language == "terraform"]
+    (page := tmp_path / "page.tf").write_text(block.code)
+    read = {}
+    for file in [*module.glob("*.tf"), page]:
+        done = subprocess.run([tools / "hcl2tojson", file], capture_output=True, text=True, check=False, timeout=100)
+        assert done.returncode == 0, f"{file}: {done.stderr}"
+        read[file.stem] = json.loads(done.stdout)
+    variables = {unquoted(name): its for each in read["variables"]["variable"] for name, its in each.items()}
+    assert set(variables) == set(re.findall(r"\bvar\.(\w+)", (module / "main.tf").read_text()))
+    [[given]] = [each.values() for each in read["page"]["module"]]
+    assert {name for name, its in variables.items() if "default" not in its} <= set(given)
+    assert {name for name in given if not name.startswith("__")} - {"source"} <= set(variables)
+    outputs = {unquoted(name) for each in read["outputs"]["output"] for name in each}
+    assert outputs >= {"client_id", "tenant_id"}
 
 
 def unquoted(literal: str) -> str:
