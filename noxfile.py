@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "dev"))
 
 from _airflows import LOWEST, MAIN, PINS, SUPPORTED, TARGETS, Target, Version  # noqa: E402
 from _debian import CHROMIUM, POSTGRESQL, REDIS, install  # noqa: E402
-from _isolation import isolated  # noqa: E402
+from _nox import impersonal  # noqa: E402
 from _release import build_variables  # noqa: E402
 from _stock import STOCK  # noqa: E402
 
@@ -137,12 +137,14 @@ def make_with(session: nox.Session, target: Target, *groups: str) -> None:
 def run(session: nox.Session, program: str, *arguments: str, bin: Path | None = None, **variables: str) -> None:
     """Run a program of an environment, without what belongs to the person who runs it."""
     folder = bin or Path(session.bin)
-    with isolated(folder) as isolation:
+    path = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    with tempfile.TemporaryDirectory(prefix="airflow-home-") as home:
+        own = impersonal() | {"AIRFLOW_HOME": home, "VIRTUAL_ENV": str(folder.parent), "PATH": path}
         # What nox tells uv would reach the uv of a test.
         nothing = dict.fromkeys(("UV_PYTHON", "UV_PROJECT_ENVIRONMENT", "NOX_CURRENT_SESSION"))
         # A test that is interrupted ends what it has started.
         session.run(
-            str(folder / program), *arguments, env=isolation | nothing | variables, include_outer_env=False,
+            str(folder / program), *arguments, env=own | nothing | variables, include_outer_env=False,
             external=True, interrupt_timeout=60.0,
         )  # fmt: skip
 

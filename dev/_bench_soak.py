@@ -6,18 +6,17 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jwt
 from azure.core.credentials import AccessToken
 
 from airflow_azure_wi.auth import async_credential_for, credential_for
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.testing import OfflineAzure
+from airflow_azure_wi.tokens import unverified_claims
 
 # One simulated hour lasts 36 seconds. Access tokens count in whole seconds, so it can hardly be less.
 SCALE = 100
@@ -34,32 +33,28 @@ class Soak:
     def __init__(self, azure: OfflineAzure, seconds: float) -> None:
         self._azure, self._until = azure, time.time() + seconds
         self._asked, self._failures = 0, list[str]()
-        # By the id of a federated token: when it was replaced and when it expires.
-        self._replaced_at, self._expires_at = dict[str, float](), dict[str, float]()
+        # By the id of a federated token.
+        self._replaced_at = dict[str, float]()
 
-    def run(self) -> None:
-        """Return when the time is over."""
-        workers = [threading.Thread(target=self._rotate), threading.Thread(target=asyncio.run, args=[self._ask_all()])]
-        workers += [threading.Thread(target=self._ask) for _ in range(ASKERS)]
+    def run(self) -> dict[str, Any]:
+        """Return what happened, and what went wrong, when the time is over."""
+        work = [self._rotate, lambda: asyncio.run(self._ask_all()), *[self._ask] * ASKERS]
+        workers = [threading.Thread(target=target) for target in work]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
+        return self._report()
 
     def _goes_on(self) -> bool:
         return time.time() < self._until
 
     def _rotate(self) -> None:
-        present = self._claims()
         while self._goes_on():
             time.sleep(600 / SCALE)
+            replaced = unverified_claims(self._azure.projected_token.path.read_text()) or {}
             self._azure.projected_token.rotate()
-            self._replaced_at[present["jti"]] = time.time()
-            present = self._claims()
-            self._expires_at[present["jti"]] = present["exp"]
-
-    def _claims(self) -> dict[str, Any]:
-        return jwt.decode(self._azure.projected_token.path.read_text(), options={"verify_signature": False})
+            self._replaced_at[replaced["jti"]] = time.time()
 
     def _credential(self, build: Callable[..., Any]) -> Any:
         identity = WorkloadIdentity(self._azure.identity.client_id, self._azure.identity.tenant_id)
@@ -68,8 +63,10 @@ class Soak:
     def _ask(self) -> None:
         credential = self._credential(credential_for)
         while self._goes_on():
-            with self._counted():
+            try:
                 self._check(credential.get_token(SCOPES[self._asked % 2]))
+            except Exception as error:  # noqa: BLE001 - every failure is counted, whatever it is
+                self._failures.append(str(error))
             time.sleep(PAUSE_SECONDS)
 
     async def _ask_all(self) -> None:
@@ -77,52 +74,47 @@ class Soak:
 
         async def ask() -> None:
             while self._goes_on():
-                with self._counted():
+                try:
                     self._check(await credential.get_token(SCOPES[self._asked % 2]))
+                except Exception as error:  # noqa: BLE001 - the same
+                    self._failures.append(str(error))
                 await asyncio.sleep(PAUSE_SECONDS)
 
         await asyncio.gather(*(ask() for _ in range(ASKERS)))
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - every failure is counted, whatever it is
-            self._failures.append(str(error))
 
     def _check(self, token: AccessToken) -> None:
         self._asked += 1
         if token.expires_on < time.time() - 1:
             self._failures.append(f"an access token that expired at {token.expires_on} was handed out")
 
-    def report(self) -> dict[str, Any]:
-        """Say what went wrong."""
+    def _report(self) -> dict[str, Any]:
         exchanges = self._azure.entra.exchanges
+        # Entra refuses a federated token that has expired.
         refused = [exchange.error_code for exchange in exchanges if exchange.error_code]
-        late = [max(made.at - self._replaced_at.get(made.assertion_id, made.at), 0) for made in exchanges]
-        stale = [seconds for seconds in late if seconds > IN_FLIGHT_SECONDS]
-        expired = [made for made in exchanges if made.at > self._expires_at.get(made.assertion_id, made.at)]
-        latest = round(max(late, default=0) * 1000, 1)
-        problems = [*self._failures[:5], *map(str, refused[:5])]
-        problems += [f"an assertion was presented {seconds:.2f} s after its rotation" for seconds in stale[:5]]
-        problems += ["an assertion was presented after its expiry"] * len(expired)
-        print(
-            f"{self._asked} tokens handed out, {len(exchanges)} exchanges, {len(self._replaced_at)} rotations; "
-            f"{len(self._failures)} failed requests, {len(refused)} refused exchanges, {len(stale)} assertions "
-            f"presented after their rotation (the latest {latest:.0f} ms after), {len(expired)} after expiry"
-        )
-        counts = {"handed_out": self._asked, "exchanges": len(exchanges), "rotations": len(self._replaced_at)}
-        failures = {"failed_requests": len(self._failures), "latest_presentation_after_rotation_ms": latest}
-        return counts | failures | {"problems": problems}
+        late = [made.at - self._replaced_at.get(made.assertion_id, made.at) for made in exchanges]
+        stale = [
+            f"an assertion was presented {after:.2f} s after its rotation"
+            for after in late
+            if after > IN_FLIGHT_SECONDS
+        ]
+        counts = {
+            "handed_out": self._asked,
+            "exchanges": len(exchanges),
+            "rotations": len(self._replaced_at),
+            "failed_requests": len(self._failures),
+            "refused_exchanges": len(refused),
+            "presented_after_rotation": len(stale),
+            "latest_presentation_after_rotation_ms": round(max(late, default=0) * 1000, 1),
+        }
+        print(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items()))
+        return {**counts, "problems": [*map(str, refused[:5]), *self._failures[:5], *stale[:5]]}
 
 
 def soak(home: Path, hours: int) -> dict[str, Any]:
     """Run it for so many simulated hours, with tokens of 20 and 5 simulated minutes; return what went wrong."""
     seconds = hours * 3600 / SCALE
-    print(f"\nSoak: {hours} simulated hours in {seconds:.0f} s, {ASKERS} threads and {ASKERS} coroutines")
+    print(f"\nSoak: {hours} simulated hours in {seconds:.0f} s, {ASKERS} threads and {ASKERS} coroutines", flush=True)
     federated, access = 1200 / SCALE, 300 / SCALE
     with OfflineAzure(home, with_storage=False, token_lifetime=federated, access_token_lifetime=access) as azure:
         os.environ.update(azure.environment())
-        run = Soak(azure, seconds)
-        run.run()
-        return run.report()
+        return Soak(azure, seconds).run()

@@ -15,16 +15,16 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from _standalone import standalone
 from azure.core.exceptions import AzureError
 from azure.data.tables import TableServiceClient
 from azure.identity import WorkloadIdentityCredential
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from airflow_azure_wi import example_dags
 from airflow_azure_wi.connection_formats import NewConnection, as_json, identity_from_az
 from airflow_azure_wi.testing import Exchange, ManagedIdentity, OfflineAzure
+from tests.airflow_program import variables_of, without_recipes
+from tests.airflow_standalone import standalone
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
@@ -69,18 +69,12 @@ def main() -> int:
 
 def environment(azure: OfflineAzure) -> dict[str, str]:
     """The variables of a workload whose cluster projects its federated token, and of an Airflow of its own."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AZURE_"))}
-    return own | azure.environment() | {
-        # Where this Python's `airflow` is, whether or not the environment is active.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "AIRFLOW_HOME": str(AIRFLOW_HOME),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
-        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    return {
+        **variables_of(AIRFLOW_HOME, DAGS),
+        **azure.environment(),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-    }  # fmt: skip
+    }
 
 
 def copy_dags(azure: OfflineAzure) -> None:
@@ -89,11 +83,11 @@ def copy_dags(azure: OfflineAzure) -> None:
     DAGS.mkdir()
     storage = {"blob": azure.azurite.blob_url, "queue": azure.azurite.queue_url, "table": azure.azurite.table_url}
     # Not the recipes: they want accounts that are not here.
-    for file in Path(example_dags.__file__).parent.glob("azure_workload_identity_*.py"):
+    for file in without_recipes(DAGS).iterdir():
         text = file.read_text()
         for service, url in storage.items():
             text = text.replace(f"https://ACCOUNT.{service}.core.windows.net", url)
-        (DAGS / file.name).write_text(text)
+        file.write_text(text)
 
 
 def prepare_airflow(variables: dict[str, str]) -> None:

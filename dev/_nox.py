@@ -19,6 +19,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
 _PINS = ROOT / "dev" / "pins" / "nox.txt"
 _HOME = ROOT / ".venvs" / "nox"
+# A person's own Airflow, Azure sign-in or Python path must neither break a test nor make it pass.
+_PERSONAL = ("AIRFLOW_", "AZURE_", "PYTHONPATH", "PYTHONHOME")
+
+
+def impersonal() -> dict[str, str]:
+    """The environment, without what belongs to the person who runs this."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_PERSONAL)}
 
 
 def run_nox(*arguments: str) -> NoReturn:
@@ -28,11 +35,15 @@ def run_nox(*arguments: str) -> NoReturn:
 
 
 def run_in_venv(script: str, *arguments: str) -> NoReturn:
-    """Have nox make `.venv` if need be, and replace this process by a script of this folder that runs in it."""
+    """Have nox make `.venv` if need be, and replace this process by a script of this folder that runs in it.
+
+    The script may import `tests`.
+    """
     done = subprocess.run(_command("--session", "dev"), check=False)
     if done.returncode:
         sys.exit(done.returncode)
-    os.execv(PYTHON, [PYTHON, str(ROOT / "dev" / script), *arguments])
+    command = [PYTHON, str(ROOT / "dev" / script), *arguments]
+    os.execve(PYTHON, command, impersonal() | {"PYTHONPATH": str(ROOT)})
 
 
 def _command(*arguments: str) -> list[str]:

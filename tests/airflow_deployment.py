@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from dev._standalone import end, free_ports
+from tests.airflow_standalone import end, free_ports
 
 Answer = TypeVar("Answer")
 

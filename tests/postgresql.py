@@ -100,6 +100,11 @@ class PostgresqlServer:
         query = "&".join(f"{name}={value}" for name, value in ({"sslmode": "require"} | options).items())
         return f"postgresql+psycopg2://{role}@localhost:{self.port}/{database}?{query}"
 
+    @property
+    def administrator_url(self) -> str:
+        """The address of a database for its administrator, who needs no token."""
+        return f"postgresql+psycopg2://admin@/postgres?host={self._directory}&port={self.port}"
+
     def of_airflow(self, azure: OfflineAzure, role: str, database: str) -> dict[str, str]:
         """Return the environment of an Airflow whose database this is, and which signs in as the identity of Azure."""
         return azure.environment() | {

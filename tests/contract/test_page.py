@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from airflow_azure_wi.testing import OfflineAzure
-from dev._standalone import end, free_ports
 from tests.airflow_program import Airflow
+from tests.airflow_standalone import end, free_ports
 
 HAS_FAB = find_spec("airflow.providers.fab") is not None
 

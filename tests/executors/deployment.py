@@ -132,18 +132,31 @@ class Deployment:
 
 
 @contextmanager
-def deployment(home: Path, broker: str, variables: Mapping[str, str]) -> Iterator[Deployment]:
-    """Run what every executor needs: a migrated database, the API server and the DAG processor."""
+def deployment(
+    home: Path,
+    broker: str,
+    variables: Mapping[str, str],
+    *,
+    dags: Path = DAGS,
+    awaited: str = "two_hundred_tokens",
+    preload: str = PRELOAD,
+) -> Iterator[Deployment]:
+    """Run what every executor needs: a migrated database, the API server and the DAG processor.
+
+    :param dags: the folder of its DAGs.
+    :param awaited: the DAG that is waited for.
+    :param preload: Python that its processes run before they fork.
+    """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    airflow = Deployment(home, variables_of(home, DAGS) | _settings(broker, address) | variables, address)
+    airflow = Deployment(home, variables_of(home, dags) | _settings(broker, address) | variables, address)
     (home / "config").mkdir()
-    (home / "config" / "airflow_local_settings.py").write_text(PRELOAD)
+    (home / "config" / "airflow_local_settings.py").write_text(preload)
     Airflow(airflow.variables).run("db", "migrate")
     with airflow.ending:
         server, processor = airflow.start("api-server"), airflow.start("dag-processor")
         server.wait_until(airflow.is_serving)
-        processor.wait_until(lambda: airflow.has("two_hundred_tokens"))
+        processor.wait_until(lambda: airflow.has(awaited))
         yield airflow
 
 

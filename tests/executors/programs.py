@@ -23,13 +23,13 @@ class Program:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+    def wait_until(self, is_ready: Callable[[], bool], seconds: float = START_SECONDS) -> None:
         """Wait until it is ready; fail the test with what it said if it ends before, or takes too long."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + seconds
         while not is_ready():
             self.must_be_running()
             if time.monotonic() > deadline:
-                pytest.fail(f"{self.name} was not ready within {START_SECONDS} seconds:\n{self.said()}")
+                pytest.fail(f"{self.name} was not ready within {seconds:.0f} seconds:\n{self.said()}")
             time.sleep(0.1)
 
     def must_be_running(self) -> None:

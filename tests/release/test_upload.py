@@ -18,7 +18,7 @@ from urllib.error import URLError
 import pytest
 
 from airflow_azure_wi import __version__
-from dev._standalone import end, free_ports
+from tests.airflow_standalone import end, free_ports
 from tests.docs.pages import ROOT
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from dev._standalone import Standalone, standalone
 from tests.airflow_program import Airflow
+from tests.airflow_standalone import Standalone, standalone
 
 Answer = TypeVar("Answer")
 

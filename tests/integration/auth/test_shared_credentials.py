@@ -25,6 +25,7 @@ from airflow_azure_wi.auth.async_credential import AsyncSharedCredential
 from airflow_azure_wi.auth.credential import SharedCredential
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
+from airflow_azure_wi.pytest_plugin import let_aiohttp_trust
 from airflow_azure_wi.testing import OfflineAzure
 from tests.integration.conftest import USER
 
@@ -65,7 +66,8 @@ def test_threads_that_build_it_at_once_get_the_same_one(deployment: Deployment, 
         assert len({future.result() for future in [pool.submit(build) for _ in range(50)]}) == 1
 
 
-def test_fifty_threads_make_one_exchange(credential: SharedCredential, azure: OfflineAzure) -> None:
+def fifty_threads_ask(credential: WorkloadIdentityCredential) -> set[str]:
+    """Return the tokens that they got."""
     ready = threading.Barrier(50)
 
     def ask() -> str:
@@ -73,18 +75,39 @@ def test_fifty_threads_make_one_exchange(credential: SharedCredential, azure: Of
         return credential.get_token(STORAGE).token
 
     with ThreadPoolExecutor(50) as pool:
-        assert len({future.result() for future in [pool.submit(ask) for _ in range(50)]}) == 1
+        return {future.result() for future in [pool.submit(ask) for _ in range(50)]}
+
+
+async def two_hundred_coroutines_ask(credential: AsyncWorkloadIdentityCredential) -> set[str]:
+    """Return the tokens that they got."""
+    return {token.token for token in await asyncio.gather(*(credential.get_token(STORAGE) for _ in range(200)))}
+
+
+def test_fifty_threads_make_one_exchange(credential: SharedCredential, azure: OfflineAzure) -> None:
+    assert len(fifty_threads_ask(credential)) == 1
     assert len(azure.entra.exchanges) == 1
 
 
 def test_two_hundred_coroutines_make_one_exchange(async_credential: AsyncSharedCredential, azure: OfflineAzure) -> None:
-    async def ask_all() -> set[str]:
-        return {
-            token.token for token in await asyncio.gather(*(async_credential.get_token(STORAGE) for _ in range(200)))
-        }
-
-    assert len(asyncio.run(ask_all())) == 1
+    assert len(asyncio.run(two_hundred_coroutines_ask(async_credential))) == 1
     assert len(azure.entra.exchanges) == 1
+
+
+def test_those_of_azure_identity_alone_make_one_for_each_that_asks(
+    who: WorkloadIdentity, workload: OfflineAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_aiohttp_trust(workload, monkeypatch)
+    ids = {"client_id": who.client_id, "tenant_id": who.tenant_id}
+
+    async def ask_at_once() -> set[str]:
+        async with AsyncWorkloadIdentityCredential(**ids) as credential:
+            return await two_hundred_coroutines_ask(credential)
+
+    fifty_threads_ask(WorkloadIdentityCredential(**ids))
+    by_threads = len(workload.entra.exchanges)
+    asyncio.run(ask_at_once())
+    # On a slow machine, some ask when others have got theirs.
+    assert (by_threads > 5, len(workload.entra.exchanges) - by_threads > 20) == (True, True)
 
 
 def test_both_kinds_share_their_tokens(

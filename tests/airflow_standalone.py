@@ -1,4 +1,4 @@
-"""A whole Airflow with its web page, as `airflow standalone` starts it. `dev/demo` and tests/ui run it."""
+"""A whole Airflow with its web page, as `airflow standalone` starts it. tests/ui and `dev/demo` run it."""
 
 from __future__ import annotations
 
