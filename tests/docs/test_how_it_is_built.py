@@ -12,7 +12,7 @@ import pytest
 
 import airflow_azure_wi
 from airflow_azure_wi.testing import OfflineAzure
-from tests.docs.pages import DOCS
+from tests.docs.pages import DOCS, ROOT
 
 FOLDER = Path(airflow_azure_wi.__file__).parent
 PAGE = (DOCS / "explanation/how-it-is-built.md").read_text(encoding="utf-8")
@@ -97,6 +97,17 @@ def test_the_modules_of_the_page_are_those_of_the_package() -> None:
     there = {path.name for path in FOLDER.glob("*.py") if not path.name.startswith("__")}
     there |= {f"{path.parent.name}/" for path in FOLDER.glob("*/__init__.py")}
     assert there == set(MODULES)
+
+
+def test_contributing_says_what_each_folder_is() -> None:
+    table = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where things are")[2].partition("\n## ")[0]
+    )
+    named = {
+        name.rstrip("/") for cell in re.findall(r"(?m)^\| (`.+?`) \|", table) for name in re.findall(r"`(.+?)`", cell)
+    }
+    modules = {path.parent.relative_to(ROOT) for path in ROOT.glob("tests/*/__init__.py")}
+    assert named == {"airflow_azure_wi", "dev", "docs", "examples", *map(str, modules)}
 
 
 def test_a_real_call_goes_that_way_and_never_turns_back(traced: set[tuple[str, str]]) -> None:
