@@ -10,32 +10,55 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "stock-hooks.md"
 BEGIN, END = "<!-- begin: written by tests/stock -->", "<!-- end -->"
 WRITE = "AIRFLOW_AZURE_WI_WRITE_DOCS"
 
+# What answered, as the page explains it.
+RECORDER = "recorder"
+AZURITE = "Azurite"
+STAND_IN = "stand-in"
+REAL = "real server"
+NO_SERVER = "none"
+
 
 @dataclass(frozen=True, order=True)
 class ServedHook:
-    """A request of a stock hook that reached a server with an access token of the right identity and audience."""
+    """A request of a stock hook that reached a server with an access token of the right identity and audience.
 
+    :param provider: its name, without what all providers begin with.
+    :param hook: its module below the provider's, and its class or function.
+    :param server: the host that it was meant for, or what was reached.
+    :param answered_by: which kind of server that was.
+    """
+
+    provider: str
     connection_type: str
     hook: str
     way: str
     server: str
+    answered_by: str
     audience: str
+
+    @property
+    def row(self) -> str:
+        """The row of the table."""
+        cells = (
+            f"{self.provider} {version(f'apache-airflow-providers-{self.provider}')}",
+            f"`{self.connection_type}`",
+            f"`{self.hook}`, {self.way}",
+            f"`{self.server}`",
+            self.answered_by,
+            f"`{self.audience}`",
+        )
+        return f"| {' | '.join(cells)} |"
 
 
 def written(served: Iterable[ServedHook]) -> str:
     """Return the part of the page between the marks."""
-    rows = [
-        f"| `{hook.connection_type}` | `{hook.hook}`, {hook.way} | `{hook.server}` | `{hook.audience}` |"
-        for hook in sorted(set(served))
-    ]
     return "\n".join(
         [
-            f"Stock provider {version('apache-airflow-providers-microsoft-azure')}, "
             f"Airflow {version('apache-airflow')}:",
             "",
-            "| Connection type | Hook | Request reached | Audience of its access token |",
-            "| --- | --- | --- | --- |",
-            *rows,
+            "| Provider | Connection type | Hook | Request for | Answered by | Audience of its access token |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(hook.row for hook in sorted(set(served))),
         ]
     )
 
@@ -45,9 +68,11 @@ def on_the_page() -> str:
     return PAGE.read_text().partition(BEGIN)[2].partition(END)[0].strip()
 
 
-def rows(table: str) -> list[str]:
-    """Return its lines but for the one that names the versions: the rest holds for other versions, too."""
-    return [line for line in table.splitlines() if line.startswith("|")]
+def rows(table: str) -> list[tuple[str, ...]]:
+    """Return its rows but for the versions, as all else holds for other versions, too."""
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    cells = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
+    return [(provider.partition(" ")[0], *more) for provider, *more in cells]
 
 
 def write(table: str) -> None:
