@@ -18,6 +18,7 @@ GROUPS = [
     "Azure Database for PostgreSQL",
     "Azure Database for MySQL",
     "The Azure SDK",
+    "The package index, and Airflow's registry of providers",
 ]
 # Assumption, source, tests.
 ROWS = [
