@@ -68,8 +68,11 @@ def test_every_engine_gets_a_token_and_tls(
     trusted = running_azure.environment()["SSL_CERT_FILE"]
     verified = postgresql.url(ROLE, DATABASE, sslmode="verify-full", sslrootcert=trusted).replace("psycopg2", driver)
     other = postgresql.url(ROLE, DATABASE)
-    printed = airflow.python(USERS, other, AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=verified)
-    for engine in (f"sync {driver}", "other", "async asyncpg"):
+    settings = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": verified}
+    if driver == "psycopg":
+        settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = verified
+    printed = airflow.python(USERS, other, **settings)
+    for engine in (f"sync {driver}", "other", "async psycopg" if driver == "psycopg" else "async asyncpg"):
         assert f"{engine} {ROLE} true" in printed
     assert "eyJ" not in printed
 
