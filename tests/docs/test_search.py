@@ -12,6 +12,9 @@ import pytest
 from airflow_azure_wi.testing.node import node_command
 from tests.docs.pages import DOCS
 
+# Long enough for a slow machine to build the site; nothing here waits for a time to pass.
+pytestmark = pytest.mark.timeout(400)
+
 # Reads questions as a JSON array, and prints page, anchor and title of the first answer to each.
 ASK = """
 const fs = require("fs"), vm = require("vm"), path = require("path");
@@ -59,7 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as nox -s docs builds it."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", str(DOCS), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=350)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
