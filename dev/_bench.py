@@ -118,7 +118,7 @@ def main() -> int:
     table, soaked = Table(), None
     with tempfile.TemporaryDirectory() as home, OfflineAzure(Path(home) / "azure", with_storage=False) as azure:
         if "costs" in parts:
-            measure_costs(azure, Path(home), table, 20 // share)
+            measure_costs(azure, Path(home), table, 10 // share)
         if {"task", "databricks", "sensors"} & parts:
             measure_in_airflow(azure, Path(home), table, parts, share)
         if "soak" in parts:
