@@ -367,9 +367,21 @@ def form_widgets(fields: Mapping[str, Field]) -> dict[str, Any]:
     else:
         widget = BS3TextFieldWidget()
     return {
-        _widget_name(name): StringField(field.label, description=field.description, widget=widget)
+        _widget_name(name): StringField(_text(field.label), description=_text(field.description), widget=widget)
         for name, field in fields.items()
     }
+
+
+def _text(text: str) -> Any:
+    """Return a text of the form as every provider has it: translated when it is shown."""
+    try:
+        import flask_babel
+    except ImportError:
+        return text
+    # Where it is missing, the API server of Airflow 3.1 and later puts a mock in its place for good, and what that
+    # returns is no text: `_get_hooks_with_mocked_fab` in
+    # https://github.com/apache/airflow/blob/main/airflow-core/src/airflow/api_fastapi/core_api/services/ui/connections.py
+    return flask_babel.lazy_gettext(text) if isinstance(flask_babel, ModuleType) else text
 
 
 def form_behaviour(form: Mapping[str, Any]) -> dict[str, Any]:
