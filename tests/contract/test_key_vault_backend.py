@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from airflow.providers.microsoft.azure.secrets import key_vault
@@ -80,6 +81,19 @@ def test_a_mistake_is_said_once_and_does_not_stop_airflow(
     assert str(["hello from the environment"] * 2) in said
     assert said.count("managed_identity_client_id is 'nonsense', expected a GUID") == 1
     assert "DefaultAzureCredential" in said, "as the stock backend does"
+
+
+def test_an_identity_that_does_not_exist_does_not_stop_airflow(
+    airflow: Airflow, azure: OfflineAzure, vault: KeyVault
+) -> None:
+    unknown = str(uuid4())
+    variables = backend(azure, managed_identity_client_id=unknown)
+    said = airflow.python(READ_TWICE, **variables, AIRFLOW_VAR_GREETING="hello from the environment")
+    assert str(["hello from the environment"] * 2) in said
+    # Airflow logs the error at each read, whatever the backend is.
+    settings = "the secrets backend AzureKeyVaultBackend (backend_kwargs in Airflow's configuration)"
+    assert said.count(f"{settings} (client id {unknown}, tenant ") == 2
+    assert said.count("AADSTS700016") == 2
 
 
 def test_without_a_token_file_the_stock_credential_is_used(

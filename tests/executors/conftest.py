@@ -3,6 +3,7 @@
 PostgreSQL takes access tokens and no password: as metadata database, and as result backend of Celery.
 """
 
+import configparser
 import json
 import tempfile
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ import pytest
 
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure
 from tests.access_tokens import SignIn
+from tests.docs.pages import DOCS, blocks_of
 from tests.executors.deployment import Deployment, deployment
 from tests.executors.resource import Resource
 from tests.executors.servers import redis
 from tests.postgresql import PostgresqlServer
 
+PAGE = DOCS / "how-to" / "without-any-password.md"
 ROLE = "airflow"
 
 
@@ -68,11 +71,14 @@ class Database:
         return float(self.server.run(latest, database=ROLE))
 
     def variables(self) -> dict[str, str]:
-        """Return the settings of an Airflow that has it as metadata database and as result backend."""
+        """Return the settings of an Airflow that has it as metadata database, and as the page's result backend."""
         url = self.server.url(ROLE, ROLE)
+        [page] = [block.code for block in blocks_of(PAGE) if "[celery]" in block.code]
+        celery = configparser.ConfigParser(interpolation=None)
+        celery.read_string(page.replace("airflow-db.postgres.database.azure.com", f"localhost:{self.server.port}"))
         return {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
-            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{url}",
+            "AIRFLOW__CELERY__RESULT_BACKEND": celery["celery"]["result_backend"],
             "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_RECYCLE": "5",
             "AIRFLOW__AZURE_WORKLOAD_IDENTITY__DATABASE_SIGN_IN": "True",
             "AIRFLOW__AZURE_WORKLOAD_IDENTITY__DATABASE_CLIENT_ID": self.identity.client_id,
