@@ -117,6 +117,14 @@ def _abfs(_: Any, conn_id: str) -> None:
     get_fs(at(conn_id, "https://recorded.blob.core.windows.net")).exists("container/file")
 
 
+def _files(_: Any, conn_id: str) -> None:
+    from airflow.providers.microsoft.azure.fs.msgraph import get_fs
+
+    files = get_fs(conn_id, {"drive_id": "d"})
+    type(files).clear_instance_cache()
+    assert files.exists("report.txt")
+
+
 STORAGE_CASES = (
     Case(
         "wasb",
@@ -136,9 +144,18 @@ STORAGE_CASES = (
 )
 # The file system of abfs:// is no hook; it asks BaseHook.
 ABFS = Case("abfs", "wasb.WasbHook", _abfs, "recorded.blob.core.windows.net", STORAGE)
-ALL_CASES = (*CASES, *STORAGE_CASES, ABFS)
+# Nor is that of SharePoint.
+FILES = Case(
+    "sharepoint",
+    "msgraph.KiotaRequestAdapterHook",
+    _files,
+    "graph.microsoft.com",
+    "https://graph.microsoft.com",
+    (Answer("GET /v1.0/drives/d/root:/report.txt:", {"id": "f"}),),
+)
+ALL_CASES = (*CASES, *STORAGE_CASES, ABFS, FILES)
 # They take no endpoint from the call: of Microsoft Graph there is one for each cloud.
-WITHOUT_AN_ENDPOINT_OF_THE_CALL = {"msgraph.KiotaRequestAdapterHook"}
+WITHOUT_AN_ENDPOINT_OF_THE_CALL = {"msgraph"}
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +204,7 @@ def test_no_extra_alone_changes_what_the_hook_of_blob_storage_sends(
 def test_an_endpoint_of_the_call_is_the_only_one(
     case: Case, connect: Connect, asked: Recorder, identity: ManagedIdentity
 ) -> None:
-    if case.hook in WITHOUT_AN_ENDPOINT_OF_THE_CALL:
+    if case.connection_type in WITHOUT_AN_ENDPOINT_OF_THE_CALL:
         case = replace(case, call=_graph_at, host="graph.microsoft.us")
     extra = identity.as_json() | OPTIONS | ENDPOINTS | ANOTHER_DESTINATION
     fields = {"host": ELSEWHERE, "login": ELSEWHERE, "schema": "http", "port": 1}
