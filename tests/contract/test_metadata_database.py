@@ -1,5 +1,7 @@
 """Airflow on a PostgreSQL that lets nobody in without an access token: no password is configured anywhere."""
 
+import re
+
 import pytest
 import sqlalchemy
 
@@ -72,8 +74,11 @@ def test_every_engine_gets_a_token_and_tls(
     if driver == "psycopg":
         settings["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = verified
     printed = airflow.python(USERS, other, **settings)
-    for engine in (f"sync {driver}", "other", "async psycopg" if driver == "psycopg" else "async asyncpg"):
+    for engine in (f"sync {driver}", "other"):
         assert f"{engine} {ROLE} true" in printed
+    # What Airflow chooses by itself is psycopg 3 from 3.4 on, where that is installed.
+    asynchronous = "psycopg" if driver == "psycopg" else "(asyncpg|psycopg)"
+    assert re.search(rf"async {asynchronous} {ROLE} true", printed), printed
     assert "eyJ" not in printed
 
 
