@@ -70,8 +70,9 @@ def postgres_token(original: Any, hook: Any, connection: Any) -> Any:
     with _expecting_azure_conn_id(connection, azure_conn_id), _plain_id_expected(azure_conn_id):
         try:
             return original(hook, connection)
-        except AttributeError:
-            # The original asks the hook of whatever connection it finds for a token.
+        except (AttributeError, ImportError):
+            # The original asks the hook of whatever connection it finds for a token. Where it finds none, it fails in
+            # Airflow 3.0 by an import that only a task can do.
             named = airflow_compat.BaseHook.get_connection(azure_conn_id)
             if named.conn_type != STOCK_CONNECTION_TYPE:
                 _sign_in_expected_of(connection, named)
