@@ -86,6 +86,16 @@ def test_a_mistake_is_said_by_the_connection(airflow: Airflow, postgresql: Postg
     assert len(postgresql.sign_ins) == before
 
 
+def test_a_scheduler_that_starts_without_a_federated_token_says_so_and_ends(airflow: Airflow) -> None:
+    done = airflow.run("scheduler", "--skip-serve-logs", check=False, AZURE_FEDERATED_TOKEN_FILE="/nowhere")
+    said = done.stdout + done.stderr
+    assert done.returncode, said
+    assert "no access token for Airflow's database ([azure_workload_identity] database_sign_in)" in said
+    # In a warning of Airflow's, and in the error that ends it, with its cause.
+    assert said.count("'/nowhere' (from the environment variable AZURE_FEDERATED_TOKEN_FILE) does not exist") == 3, said
+    assert WAITING not in said
+
+
 def test_a_token_is_sent_over_tls_alone(airflow: Airflow, postgresql: PostgresqlServer) -> None:
     url = postgresql.url(ROLE, DATABASE)
     silent = url.partition("?")[0]
