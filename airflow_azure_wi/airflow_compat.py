@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+    from airflow_azure_wi.auth.metrics import Measurement
     from airflow_azure_wi.deployment import Deployment
 
 # Airflow's own names; what else is public is defined below.
@@ -69,6 +70,10 @@ def deployment() -> "Deployment":
 def _deployment_of(*values: str | None) -> "Deployment":
     from airflow_azure_wi.deployment import VARIABLES, Deployment
 
+    if has_metrics():
+        from airflow_azure_wi.auth.metrics import observe
+
+        observe(measure)
     environment = {name: value for name, value in zip(VARIABLES, values, strict=True) if value is not None}
     return Deployment.of(environment, options())
 
@@ -78,6 +83,24 @@ def options() -> Mapping[str, str]:
     """Return the options of Airflow's configuration, as they stood there when they were first asked for."""
     conf = _conf()
     return {name: str(conf.get(CONFIG_SECTION, name, fallback="") or "") for name in OPTIONS}
+
+
+@cache
+def has_metrics() -> bool:
+    """Return whether Airflow sends metrics anywhere."""
+    names = ("statsd_on", "otel_on", "statsd_datadog_enabled")
+    return any(_conf().getboolean("metrics", name, fallback=False) for name in names)
+
+
+def measure(measurement: "Measurement") -> None:
+    """Give a measurement to Airflow's metrics. Times are numbers of milliseconds, which no version converts."""
+    # Airflow 3.2 and later; before.
+    stats = _module("airflow.sdk.observability.stats", "airflow.stats").Stats
+    tags = dict(measurement.tags)
+    if measurement.milliseconds is None:
+        stats.incr(measurement.name, tags=tags)
+    else:
+        stats.timing(measurement.name, measurement.milliseconds, tags=tags)
 
 
 def executor() -> str:
@@ -121,7 +144,7 @@ def serves_stock_connections() -> bool:
 
 def start_over() -> None:
     """Forget what was read, so that the next call reads the options again: for tests that change them."""
-    for read in (options, serves_stock_connections, _deployment_of):
+    for read in (options, has_metrics, serves_stock_connections, _deployment_of):
         read.cache_clear()
 
 

@@ -359,6 +359,13 @@ class Failure:
     retry_after: str | None = None
 
     @property
+    def label(self) -> str:
+        """A short name for it in metrics, of which there are few: a server cannot invent one."""
+        if self.code is not None:
+            return self.code if self.code in EXPLANATIONS else "AADSTS_other"
+        return self.kind.name.lower() if self.status is None else f"http_{self.status}"
+
+    @property
     def retry(self) -> Retry:
         """Whether another attempt may help."""
         if self.kind is Kind.UNREACHABLE or self.status in _TRANSIENT_STATUSES:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 from azure.identity import ClientAssertionCredential, WorkloadIdentityCredential
 
+from airflow_azure_wi.auth import metrics
 from airflow_azure_wi.auth.token_cache import LONGEST_EXCHANGE_SECONDS, Limits, TokenRequest, is_renewal_due
 from airflow_azure_wi.auth.transport import (
     answer_checker,
@@ -93,6 +94,7 @@ class TokenExchange:
         with self._disk.exclusively(request, seconds=LONGEST_TURN_SECONDS) as turn:
             known = self._disk.get(request)
             if known is not None and not is_renewal_due(known, time.time()):
+                metrics.note(metrics.DISK_CACHE_HIT)
                 return known
             if turn.failure is not None:
                 raise self._failure_of_another(turn.failure, request)
@@ -138,12 +140,14 @@ class TokenExchange:
         if self._deployment.identity_binding and not self._is_binding_checked:
             _check_identity_binding(os.environ)
             self._is_binding_checked = True
+        begun = time.monotonic()
         pause = self._limits.first_pause_seconds
         codes: list[str | None] = []
         while True:
             presented = self._read_federated_token()
             outcome = self._attempt(request, presented, deadline)
             if not isinstance(outcome, Failure):
+                metrics.note_exchange(None, time.monotonic() - begun)
                 return outcome
             wait = outcome.seconds_to_wait(pause)
             is_too_long = wait > LONGEST_PAUSE_SECONDS or time.monotonic() + wait >= deadline
@@ -152,6 +156,7 @@ class TokenExchange:
             codes.append(outcome.code)
             time.sleep(wait)
             pause *= 2
+        metrics.note_exchange(outcome.label, time.monotonic() - begun)
         raise self._refused(request, outcome, presented, len(codes) + 1)
 
     def _read_federated_token(self) -> FederatedToken:

@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Generic, Protocol, TypeVar
 
+from airflow_azure_wi.auth import metrics
+
 logger = logging.getLogger(__name__)
 
 # As azure-identity does it: a token is renewed from five minutes before it expires, and an attempt that failed is
@@ -242,6 +244,10 @@ class TokenCache(Generic[T]):
         else:
             self._hold(request, token)
             self._finish(request, pending, pending.outcome.set_result, token)
+            if is_renewal:
+                metrics.note(metrics.RENEWAL)
+        if not no_other_thread_can_import():
+            metrics.report()
 
     def _finish(self, request: TokenRequest, pending: _Pending[T], settle: Callable[[Any], None], outcome: Any) -> None:
         # First, so that whoever comes now begins a new one. After a fork or a give-up, another may be there already.

@@ -11,6 +11,7 @@ import pytest
 from airflow_azure_wi import __version__
 from airflow_azure_wi.testing import OfflineAzure
 from tests.airflow_program import EXAMPLE_DAGS, Airflow
+from tests.metrics_receivers import otlp_receiver, statsd_listener
 from tests.recorder import Recorder
 
 CLIENTS = {"BlobServiceClient", "aio.BlobServiceClient", "QueueServiceClient", "TableServiceClient", "get_token"}
@@ -34,9 +35,9 @@ def test_the_example_reaches_storage_through_every_client(
 ) -> None:
     storage = azure.azurite
     urls = {"blob": storage.blob_url, "queue": storage.queue_url, "table": storage.table_url}
-    done = airflow.run(
-        *("dags", "test", "azure_workload_identity_example", "--conf", json.dumps(urls)), **workload_variables()
-    )
+    command = ("dags", "test", "azure_workload_identity_example", "--conf", json.dumps(urls))
+    with otlp_receiver() as receiver:
+        done = airflow.run(*command, **workload_variables(), **receiver.variables())
     said = done.stdout + done.stderr
     reports = [json.loads(line) for line in re.findall(r'\{"client": [^}]*\}', said)]
     assert {report["client"] for report in reports} == CLIENTS
@@ -46,6 +47,12 @@ def test_the_example_reaches_storage_through_every_client(
     )
     assert azure.projected_token.path.read_text() not in said
     assert not re.search(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", said), "no token is ever printed"
+    exchange = "airflow.azure_workload_identity.token_exchange"
+    assert receiver.ours() == {
+        exchange: {frozenset({("outcome", "success"), ("code", "none")})},
+        f"{exchange}.success": {frozenset()},
+        f"{exchange}.duration": {frozenset({("outcome", "success")})},
+    }
 
 
 def test_a_deferred_task_gets_its_token_in_the_event_loop(
@@ -55,10 +62,14 @@ def test_a_deferred_task_gets_its_token_in_the_event_loop(
     workload_variables: Callable[..., dict[str, str]],
 ) -> None:
     running_recorder.requests.clear()
-    done = airflow_with_test_dags.run("dags", "test", "deferred_token", **workload_variables())
+    with statsd_listener() as listener:
+        variables = workload_variables() | listener.variables()
+        done = airflow_with_test_dags.run("dags", "test", "deferred_token", **variables)
     assert "resumed with {'different tokens': 1}" in done.stdout + done.stderr
     assert [exchange.error_code for exchange in azure.entra.exchanges] == [None], "twenty askers, one exchange"
     [request] = running_recorder.requests
     assert request.user_agent.startswith(
         f"airflow-azure-wi/{__version__} Caller/TokenOperator azsdk-python-storage-blob/"
     )
+    exchange = "airflow.azure_workload_identity.token_exchange"
+    assert listener.ours() == [f"{exchange}.duration:N|ms", f"{exchange}.success:1|c", f"{exchange}:1|c"]

@@ -18,7 +18,7 @@ FOLDER = Path(airflow_azure_wi.__file__).parent
 PAGE = (DOCS / "explanation/how-it-is-built.md").read_text(encoding="utf-8")
 # The modules of the call, from the top of the table to its end, and the ones that they ask.
 WAY = re.findall(r"(?m)^\| \d+ \| `([\w/]+\.py)` \|", PAGE.partition("## The modules")[0])
-ASKED = re.findall(r"`(\w+\.py)`", PAGE.partition("On the way they ask")[2].partition("which call none")[0])
+ASKED = re.findall(r"`([\w/]+\.py)`", PAGE.partition("On the way they ask")[2].partition("which call none")[0])
 MODULES = [
     name
     for cells in re.findall(r"(?m)^\| \d? ?\| (`.+?`) \|", PAGE.partition("## The modules")[2])

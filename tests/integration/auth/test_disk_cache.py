@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from azure.core.credentials import AccessTokenInfo
 
+from airflow_azure_wi.auth import metrics
 from airflow_azure_wi.auth.disk_cache import DiskCache
 from airflow_azure_wi.auth.exchange import TokenExchange
 from airflow_azure_wi.auth.token_cache import TokenRequest
@@ -225,3 +226,23 @@ def test_a_fork_goes_on_sharing(workload: OfflineAzure, who: WorkloadIdentity, f
         os._exit(0 if new_process(who, folder)(STORAGE).token else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(workload.entra.exchanges) == 1
+
+
+def test_a_token_of_another_process_is_counted_and_so_is_an_exchange_that_fails(
+    workload: OfflineAzure, who: WorkloadIdentity, folder: Path
+) -> None:
+    seen: list[metrics.Measurement] = []
+    metrics.observe(seen.append)
+    try:
+        for _ in range(2):
+            new_process(who, folder)(STORAGE)
+        workload.entra.fail_next(Refuse("AADSTS700016"))
+        with pytest.raises(TokenExchangeError):
+            new_process(who, folder)("https://vault.azure.net/.default")
+        metrics.report()
+    finally:
+        metrics.observe(None)
+    exchange = metrics.EXCHANGE
+    success = [exchange, f"{exchange}.success", metrics.DURATION]
+    failure = [exchange, f"{exchange}.failure.AADSTS700016", metrics.DURATION]
+    assert [measurement.name for measurement in seen] == [*success, metrics.DISK_CACHE_HIT, *failure]
