@@ -61,6 +61,8 @@ class AirflowBench:
         """Run a DAG with LocalExecutor; return what a task returned."""
         options = {"TOKEN_CACHE": token_cache, "TOKEN_CACHE_FOLDER": str(self._airflow.home / "tokens")}
         variables = {f"AIRFLOW__AZURE_WORKLOAD_IDENTITY__{name}": value for name, value in options.items()}
+        # Airflow's default: what is logged is part of the cost.
+        variables["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "INFO"
         with self._airflow.local_executor(variables) as programs:
             run = self._airflow.wait(self._airflow.begin(dag_id, conf), programs)
         if run["state"] != "success":
