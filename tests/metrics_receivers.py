@@ -69,6 +69,8 @@ class OtlpReceiver(ThreadingHTTPServer):
             "AIRFLOW__METRICS__OTEL_ON": "True",
             "AIRFLOW__METRICS__OTEL_HOST": "127.0.0.1",
             "AIRFLOW__METRICS__OTEL_PORT": str(self.server_port),
+            # Airflow 2.11 and 3.0 send nothing at the end of a process: MeterProvider(shutdown_on_exit=False).
+            "AIRFLOW__METRICS__OTEL_INTERVAL_MILLISECONDS": "100",
         }
 
     def ours(self) -> dict[str, set[frozenset[tuple[str, str]]]]:
