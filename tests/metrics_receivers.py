@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-OURS = "airflow.azure_workload_identity."
+OURS = "azure_workload_identity."
 
 
 class StatsdListener:
@@ -29,9 +29,10 @@ class StatsdListener:
             "AIRFLOW__METRICS__STATSD_PORT": port,
         }
 
-    def ours(self) -> list[str]:
-        """Return what arrived of this package, with N in place of each time."""
-        return sorted(re.sub(r":[\d.]+\|ms", ":N|ms", line) for line in self._lines if line.startswith(OURS))
+    def ours(self, prefix: str = "airflow") -> list[str]:
+        """Return what arrived of this package with a prefix, with N in place of each time."""
+        ours = (line for line in self._lines if line.startswith(f"{prefix}.{OURS}"))
+        return sorted(re.sub(r":[\d.]+\|ms", ":N|ms", line) for line in ours)
 
     def listen(self) -> None:
         while line := self._socket.recv(65536):
@@ -77,7 +78,7 @@ class OtlpReceiver(ThreadingHTTPServer):
         """Return the names of this package's metrics, with the sets of attributes that each was sent with."""
         found: dict[str, set[frozenset[tuple[str, str]]]] = {}
         for name, attributes in self.points:
-            if name.startswith(OURS):
+            if name.startswith(f"airflow.{OURS}"):
                 found.setdefault(name, set()).add(attributes)
         return found
 

@@ -16,6 +16,7 @@ from airflow_azure_wi import at
 from airflow_azure_wi.testing import FederatedIdentityCredential, ManagedIdentity, OfflineAzure, ProjectedToken
 from tests.airflow_deployment import COMPONENTS, AirflowDeployment
 from tests.airflow_program import variables_of
+from tests.metrics_receivers import StatsdListener, statsd_listener
 
 DAGS = Path(__file__).parent / "deployed_dags"
 CONNECTION = "azure_wi"
@@ -38,8 +39,18 @@ def service_accounts(azure: OfflineAzure, identity: ManagedIdentity, tmp_path: P
             FederatedIdentityCredential(name, azure.cluster.issuer, f"system:serviceaccount:airflow:{name}")
         )
         token = ProjectedToken(tmp_path / "tokens" / name, sign)
-        environments[name] = azure.environment() | {"AZURE_FEDERATED_TOKEN_FILE": str(token.path)}
+        environments[name] = azure.environment() | {
+            "AZURE_FEDERATED_TOKEN_FILE": str(token.path),
+            "AIRFLOW__METRICS__STATSD_PREFIX": name,
+        }
     return environments
+
+
+@pytest.fixture
+def metrics() -> Iterator[StatsdListener]:
+    """What the components send of their metrics; each has a prefix of its own."""
+    with statsd_listener() as listener:
+        yield listener
 
 
 @pytest.fixture
@@ -48,6 +59,7 @@ def airflow_of_components(
     service_accounts: dict[str, dict[str, str]],
     azure: OfflineAzure,
     container: ContainerClient,
+    metrics: StatsdListener,
     tmp_path: Path,
 ) -> Iterator[AirflowDeployment]:
     """A running Airflow whose tasks log to the container."""
@@ -61,6 +73,7 @@ def airflow_of_components(
         "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "wasb-logs",
         "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": at(CONNECTION, azure.azurite.blob_url),
         "AIRFLOW__AZURE_REMOTE_LOGGING__REMOTE_WASB_LOG_CONTAINER": container.container_name,
+        **metrics.variables(),
     }
     with AirflowDeployment(variables, service_accounts) as airflow:
         yield airflow
@@ -68,7 +81,11 @@ def airflow_of_components(
 
 @pytest.mark.timeout(600)
 def test_a_deferred_sensor_waits_in_the_triggerer(
-    airflow_of_components: AirflowDeployment, azure: OfflineAzure, identity: ManagedIdentity, container: ContainerClient
+    airflow_of_components: AirflowDeployment,
+    azure: OfflineAzure,
+    identity: ManagedIdentity,
+    container: ContainerClient,
+    metrics: StatsdListener,
 ) -> None:
     airflow = airflow_of_components
     run_sensor(airflow, identity)
@@ -84,6 +101,8 @@ def test_a_deferred_sensor_waits_in_the_triggerer(
 
     for account in ("scheduler", "triggerer", "api-server"):
         assert signed_in(account, azure, identity), "its parts run tasks, run triggers and show logs"
+        counted = f"{account}.azure_workload_identity.token_exchange.success:1|c"
+        assert counted in metrics.ours(account), f"Airflow's metrics of the {account} count its exchanges"
     assert {exchange.error_code for exchange in azure.entra.exchanges} == {None}
     said = airflow.logs() + "".join(text_of(name, container) for name in container.list_blob_names())
     assert not re.search(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", said), "no token is ever printed"
