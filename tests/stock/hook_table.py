@@ -1,6 +1,7 @@
 """What these tests found to work, as the table in docs/reference/stock-hooks.md."""
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -39,12 +40,11 @@ class ServedHook:
     @property
     def row(self) -> str:
         """The row of the table."""
+        # Four columns: in more, each name would be cut into several lines.
         cells = (
-            f"{self.provider} {version(f'apache-airflow-providers-{self.provider}')}",
-            f"`{self.connection_type}`",
             f"`{self.hook}`, {self.way}",
-            f"`{self.server}`",
-            self.answered_by,
+            f"`{self.connection_type}`, {self.provider} {version(f'apache-airflow-providers-{self.provider}')}",
+            f"`{self.server}`, {self.answered_by}",
             f"`{self.audience}`",
         )
         return f"| {' | '.join(cells)} |"
@@ -56,8 +56,8 @@ def written(served: Iterable[ServedHook]) -> str:
         [
             f"Airflow {version('apache-airflow')}:",
             "",
-            "| Provider | Connection type | Hook | Request for | Answered by | Audience of its access token |",
-            "| --- | --- | --- | --- | --- | --- |",
+            "| Hook | Connection type, provider | Request for, answered by | Audience of its access token |",
+            "| --- | --- | --- | --- |",
             *(hook.row for hook in sorted(set(served))),
         ]
     )
@@ -72,7 +72,7 @@ def rows(table: str) -> list[tuple[str, ...]]:
     """Return its rows but for the versions, as all else holds for other versions, too."""
     lines = [line for line in table.splitlines() if line.startswith("|")]
     cells = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
-    return [(provider.partition(" ")[0], *more) for provider, *more in cells]
+    return [(hook, re.sub(r" [^ ]+$", "", provider), *more) for hook, provider, *more in cells]
 
 
 def write(table: str) -> None:
