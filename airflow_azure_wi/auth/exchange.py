@@ -32,7 +32,6 @@ from airflow_azure_wi.errors import (
     WorkloadIdentityError,
     names_of,
 )
-from airflow_azure_wi.federation.az import command_to_accept
 from airflow_azure_wi.identity import WorkloadIdentity
 from airflow_azure_wi.provider import option_name
 from airflow_azure_wi.redaction import escaped, excerpt, quoted
@@ -217,8 +216,12 @@ class TokenExchange:
         self, request: TokenRequest, failure: Failure, presented: FederatedToken, attempts: int
     ) -> TokenExchangeError:
         meaning = failure.explain(self._authority_host, attempts)
-        is_fixed_so = meaning.fix is Fix.CREATE_CREDENTIAL
-        claims = None
+        claims = command = None
+        if meaning.fix is Fix.CREATE_CREDENTIAL:
+            # An import that costs each process some 20 ms of CPU, and that only this error needs.
+            from airflow_azure_wi.federation.az import command_to_accept
+
+            command = command_to_accept(presented, self._identity, may_exist=True)
         if failure.kind is not Kind.UNREACHABLE:
             when = f", {presented.validity()}" if failure.code == OUTSIDE_ITS_VALIDITY_PERIOD else ""
             file = quoted(str(self._deployment.token_file), longest=1000)
@@ -227,7 +230,7 @@ class TokenExchange:
             request,
             cause=meaning.cause,
             next_step=meaning.next_step,
-            command=command_to_accept(presented, self._identity, may_exist=True) if is_fixed_so else None,
+            command=command,
             code=failure.code,
             claims=claims,
             answer=failure.answer,

@@ -46,15 +46,15 @@ def test_the_credentials_load_azure_only_when_one_is_built() -> None:
     assert heavy(modules_after("import airflow_azure_wi.auth")) == []
 
 
-def test_a_synchronous_credential_does_not_load_the_asynchronous_half() -> None:
+def test_a_synchronous_credential_loads_neither_the_asynchronous_half_nor_what_only_errors_need() -> None:
     modules = modules_after("""
 from airflow_azure_wi.auth import credential_for
 from airflow_azure_wi.deployment import Deployment
 from airflow_azure_wi.identity import WorkloadIdentity
 credential_for(WorkloadIdentity("client", "tenant"), Deployment.of({}), used_by="a test")
 """)
-    assert "azure.identity" in modules
-    assert modules.isdisjoint({"azure.identity.aio", "aiohttp", "msal_extensions"})
+    assert {"azure.identity", "airflow_azure_wi.auth.exchange"} <= modules
+    assert modules.isdisjoint({"azure.identity.aio", "aiohttp", "msal_extensions", "airflow_azure_wi.federation.az"})
 
 
 IMPORT_HOOK = """
