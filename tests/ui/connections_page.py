@@ -19,6 +19,9 @@ class ConnectionsPage:
 
     def open_new(self, conn_id: str) -> None:
         """Begin a connection of our type."""
+        # The first visit signs in, which ends at the home page in Airflow 3.1.
+        self._page.goto("/")
+        expect(self._page.get_by_text("Admin", exact=True).first).to_be_visible()
         self._page.goto("/connections")
         self._page.get_by_role("button", name="Add Connection").first.click()
         self.form.get_by_label("Connection ID").fill(conn_id)

@@ -24,6 +24,8 @@ SETTINGS = {
     "AIRFLOW__CORE__PARALLELISM": "2",
     # Airflow 2.11: the Test button signs in with the cookie of the page.
     "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.session",
+    # Airflow 3.0: without an issuer, the PyJWT of today signs nobody in.
+    "AIRFLOW__API_AUTH__JWT_ISSUER": "airflow",
 }
 
 
