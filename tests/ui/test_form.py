@@ -24,8 +24,10 @@ def test_it_asks_for_who_and_stores_that(page: Page, deployment: Deployment, pic
 
     [stored] = json.loads(deployment.program.run("connections", "get", CONNECTION, "--output", "json").stdout)
     assert stored["conn_type"] == "azure_workload_identity"
-    assert stored["extra_dejson"] == {
+    expected = {
         "clientId": IDENTITY.client_id,
         "tenantId": IDENTITY.tenant_id,
         "subscriptionId": IDENTITY.subscription_id,
     }
+    # In Airflow 3.0, the command shows what stock hooks see, which has the names of their extras, too.
+    assert stored["extra_dejson"].items() >= expected.items()
