@@ -111,7 +111,7 @@ TARGETS = (
     # Brings the FAB provider itself.
     Target("2.11.2", newest_python=(3, 12), in_ci=True, in_browser=True),
     Target("3.0.6", newest_python=(3, 12), at_oldest=True, in_ci=True, in_browser=True, held=HELD_3_0),
-    Target("3.0.6", newest_python=(3, 12), fab=True, in_ci=True, held=HELD_3_0),
+    Target("3.0.6", newest_python=(3, 12), fab=True, held=HELD_3_0),
     Target("3.1.8", newest_python=(3, 13), at_oldest=True, in_ci=True, in_browser=True),
     Target("3.1.8", newest_python=(3, 13), fab=True),
     Target("3.2.2", newest_python=(3, 13), at_oldest=True, held=HELD_3_2, in_browser=True),
