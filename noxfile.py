@@ -70,11 +70,10 @@ PYTHON = PYTHONS.get((sys.version_info[0], sys.version_info[1]), PYTHONS[max(PYT
 BY_NAME = {target.name: target for target in TARGETS}
 
 
-def cell(target: Target, python: Version) -> nox.param:
+def cell(target: Target, python: Version, *tags: str) -> nox.param:
     """Return an Airflow on a Python, as parameters of a session."""
     name = f"{target.name}-py{python[0]}.{python[1]}"
-    tags = {target.airflow, target.name, *(["ci"] if target.in_ci else [])}
-    return nox.param(PYTHONS[python], target.name, id=name, tags=sorted(tags))
+    return nox.param(PYTHONS[python], target.name, id=name, tags=sorted(set(tags)))
 
 
 def pythons(target: Target) -> list[Version]:
@@ -83,9 +82,16 @@ def pythons(target: Target) -> list[Version]:
 
 
 def contract_cells() -> list[nox.param]:
-    """Return each Airflow on one Python: its oldest or its newest."""
+    """Return each Airflow on one Python: its oldest or its newest. Only these have tags.
+
+    Tags pick sessions of every name, whatever else is asked for.
+    """
     chosen = [(target, pythons(target)) for target in TARGETS]
-    return [cell(target, found[0 if target.at_oldest else -1]) for target, found in chosen if found]
+    return [
+        cell(target, found[0 if target.at_oldest else -1], target.airflow, target.name, *(["ci"] * target.in_ci))
+        for target, found in chosen
+        if found
+    ]
 
 
 def newest_cells(*targets: Target) -> list[nox.param]:
