@@ -31,3 +31,5 @@ def test_it_asks_for_who_and_stores_that(page: Page, deployment: Deployment, pic
     }
     # In Airflow 3.0, the command shows what stock hooks see, which has the names of their extras, too.
     assert stored["extra_dejson"].items() >= expected.items()
+    # The page of this package would offer it, too.
+    deployment.program.run("connections", "delete", CONNECTION)
