@@ -401,8 +401,8 @@ def _text(text: str) -> Any:
         import flask_babel
     except ImportError:
         return text
-    # Where it is missing, the API server of Airflow 3.1 and later puts a mock in its place for good, and what that
-    # returns is no text: `_get_hooks_with_mocked_fab` in
+    # Where it is missing, the API server of Airflow 3.1 and 3.2 leaves a mock in its place, which returns mocks instead
+    # of text: `_get_hooks_with_mocked_fab` in
     # https://github.com/apache/airflow/blob/main/airflow-core/src/airflow/api_fastapi/core_api/services/ui/connections.py
     return flask_babel.lazy_gettext(text) if isinstance(flask_babel, ModuleType) else text
 

@@ -25,7 +25,7 @@ HTTP_LOGGING_LEVEL = "AZURE_HTTP_LOGGING_LEVEL"
 # such switch, leaves it to us: https://learn.microsoft.com/dotnet/api/azure.core.diagnosticsoptions.istelemetryenabled
 TELEMETRY_DISABLED = "AZURE_TELEMETRY_DISABLED"
 _LONGEST_OPERATOR = 64
-# What is no token in the sense of RFC 9110, or has a meaning of its own in a user agent.
+# Characters that RFC 9110 does not allow in a product's name, or that have a meaning in a user agent.
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 # What clients of the Azure SDK call the service that they talk to, to the form that they want it in: a property of

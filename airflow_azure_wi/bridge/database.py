@@ -160,8 +160,10 @@ class _Who(NamedTuple):
 
     def as_role(self, role: str) -> str:
         return (
-            f"It was asked for role {quoted(role)} with an access token of client id {self.identity.client_id} (from "
-            f"{self.named_by}). If it refused that, the role is missing or belongs to another identity."
+            f"The server was asked for role {quoted(role)} with an access token of client id "
+            f"{self.identity.client_id} (from {self.named_by}). If it refused that, the role is missing or belongs to "
+            f"another identity.\nNext step: create the role for that identity, or set {self.named_by} to the one that "
+            "has it."
         )
 
 
