@@ -91,8 +91,14 @@ class PostgresqlServer:
         return self.roles.sign_ins
 
     def create_role(self, role: str, identity: ManagedIdentity, database: str) -> None:
-        """Create a role for an identity, as ``pgaadauth_create_principal`` does, and a database that it owns."""
+        """Create a role for an identity, as ``pgaadauth_create_principal`` does, and a database that it owns.
+
+        A role of this name that other tests have left goes first, with its databases.
+        """
         self.roles.accept(role, identity)
+        owners = "pg_database JOIN pg_roles ON datdba = pg_roles.oid"
+        left = self.run(f"SELECT datname FROM {owners} WHERE rolname = '{role}'").split()
+        self.run(*(f'DROP DATABASE "{each}" WITH (FORCE)' for each in left), f'DROP ROLE IF EXISTS "{role}"')
         self.run(f'CREATE ROLE "{role}" LOGIN', f'CREATE DATABASE "{database}" OWNER "{role}"')
 
     def url(self, role: str, database: str, **options: str) -> str:
