@@ -76,11 +76,13 @@ def test_the_values_of_the_chart_say_the_same() -> None:
         values["data"]["metadataConnection"]
     ).replace(":@", "@").replace(":5432", "")
     del expected["core"]["executor"]
+    kwargs = json.loads(expected["secrets"].pop("backend_kwargs"))
+    assert json.loads(values["config"]["secrets"].pop("backend_kwargs")) == kwargs
     # AZURE_CLIENT_ID and AZURE_TENANT_ID are set by the webhook, or here.
     expected["azure_workload_identity"] |= {"database_client_id": CLIENT_ID, "database_tenant_id": TENANT_ID}
     assert values["config"] == expected
     [connection] = of_page("bash")
-    assert [f"{each['name']}={each['value']}" for each in values["env"]] == shlex.split(connection)
+    assert [f"{each['name']}={each['value'].strip()}" for each in values["env"]] == shlex.split(connection)
 
 
 @pytest.fixture
