@@ -165,6 +165,7 @@ class TokenExchange:
             )
         except FederatedTokenError as error:
             found = str(error)
+        metrics.note_exchange(metrics.NO_FEDERATED_TOKEN, None)
         raise FederatedTokenError(f"{self._who()}: {found}")
 
     def _is_worth_another(self, failure: Failure, codes_before: Collection[str | None], sent: FederatedToken) -> bool:

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 EXCHANGE = "azure_workload_identity.token_exchange"
 DURATION = f"{EXCHANGE}.duration"
+# The code of an exchange that ended before anything was sent.
+NO_FEDERATED_TOKEN = "no_federated_token"
 RENEWAL = "azure_workload_identity.token_renewal"
 DISK_CACHE_HIT = "azure_workload_identity.disk_cache_hit"
 
@@ -49,16 +51,18 @@ def note(name: str, *, milliseconds: float | None = None, **tags: str) -> None:
         _noted.append(Measurement(name, tags, milliseconds))
 
 
-def note_exchange(code: str | None, seconds: float) -> None:
+def note_exchange(code: str | None, seconds: float | None) -> None:
     """Note that a token exchange ended.
 
     :param code: why it failed, one of few; None if it gave a token.
+    :param seconds: how long it took; None if nothing was sent.
     """
     outcome = "success" if code is None else "failure"
     note(EXCHANGE, outcome=outcome, code=code or "none")
     # StatsD without tags says how it ended by the name.
     note(f"{EXCHANGE}.{outcome}" if code is None else f"{EXCHANGE}.{outcome}.{code}")
-    note(DURATION, milliseconds=seconds * 1000, outcome=outcome)
+    if seconds is not None:
+        note(DURATION, milliseconds=seconds * 1000, outcome=outcome)
 
 
 def report() -> None:

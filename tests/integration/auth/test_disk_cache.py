@@ -229,7 +229,7 @@ def test_a_fork_goes_on_sharing(workload: OfflineAzure, who: WorkloadIdentity, f
 
 
 def test_a_token_of_another_process_is_counted_and_so_is_an_exchange_that_fails(
-    workload: OfflineAzure, who: WorkloadIdentity, folder: Path
+    workload: OfflineAzure, who: WorkloadIdentity, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[metrics.Measurement] = []
     metrics.observe(seen.append)
@@ -239,10 +239,14 @@ def test_a_token_of_another_process_is_counted_and_so_is_an_exchange_that_fails(
         workload.entra.fail_next(Refuse("AADSTS700016"))
         with pytest.raises(TokenExchangeError):
             new_process(who, folder)("https://vault.azure.net/.default")
+        monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(folder / "missing"))
+        with pytest.raises(FederatedTokenError):
+            new_process(who, folder)("https://vault.azure.net/.default")
         metrics.report()
     finally:
         metrics.observe(None)
     exchange = metrics.EXCHANGE
     success = [exchange, f"{exchange}.success", metrics.DURATION]
     failure = [exchange, f"{exchange}.failure.AADSTS700016", metrics.DURATION]
-    assert [measurement.name for measurement in seen] == [*success, metrics.DISK_CACHE_HIT, *failure]
+    unsent = [exchange, f"{exchange}.failure.no_federated_token"]
+    assert [measurement.name for measurement in seen] == [*success, metrics.DISK_CACHE_HIT, *failure, *unsent]
