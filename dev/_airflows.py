@@ -118,7 +118,15 @@ TARGETS = (
     Target("3.2.2", newest_python=(3, 13), fab=True, in_ci=True, held=HELD_3_2),
     MAIN,
     Target("3.3.2", newest_python=(3, 13), fab=True, at_oldest=True, in_ci=True),
-    Target("3.4.0b2", newest_python=(3, 13), oldest_python=(3, 11), at_oldest=True, in_ci=True, held=HELD_3_4),
+    Target(
+        "3.4.0b2",
+        newest_python=(3, 13),
+        oldest_python=(3, 11),
+        at_oldest=True,
+        in_ci=True,
+        in_browser=True,
+        held=HELD_3_4,
+    ),
     Target("3.4.0b2", newest_python=(3, 13), oldest_python=(3, 11), fab=True, held=HELD_3_4),
     LOWEST,
 )

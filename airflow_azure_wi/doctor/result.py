@@ -113,18 +113,6 @@ class Report:
         """Return the results of the checks that failed."""
         return (result for result in self.results if result.status is Status.FAILED)
 
-    def short(self) -> str:
-        """Return who signed in or, if a check failed, the causes and what to do."""
-        if self.signed_in is not None and self.is_ok:
-            return self.signed_in
-        parts = []
-        for result in self.failed():
-            parts.append(result.found)
-            if result.next_step:
-                parts.append(f"Next step: {result.next_step}")
-            parts += result.commands
-        return "\n".join(parts)
-
     def verdict(self) -> str:
         """Return who signed in or, if a check failed, what is wrong and what to do: for Airflow's Test button.
 
@@ -160,9 +148,10 @@ class Report:
             yield from _lines_of(result)
         yield ""
         yield _wrapped(self._verdict())
-        for result in self.failed():
-            for command in result.commands:
-                yield from ("", _wrapped(f"{_ROLE if result.name == 'reading' else _LINK} {_RUN_IT}"), "", command)
+        # Several scopes that are refused for the same reason have one command.
+        commands = {command: result.name for result in self.failed() for command in result.commands}
+        for command, name in commands.items():
+            yield from ("", _wrapped(f"{_ROLE if name == 'reading' else _LINK} {_RUN_IT}"), "", command)
         if self.remark is not None and self.is_ok:
             yield from ("", _wrapped(self.remark.text))
             for command in self.remark.commands:

@@ -46,7 +46,7 @@ def doctor(workload: OfflineAzure, identity: ManagedIdentity) -> Callable[..., R
         extra = options.pop("extra", {"clientId": identity.client_id, "tenantId": identity.tenant_id})
         context = DoctorContext.of(StoredConnection(extra), environment=os.environ, resource=resource)
         report = examine(context, **options)
-        for shown in (report.as_text(), json.dumps(report.as_json()), report.short()):
+        for shown in (report.as_text(), json.dumps(report.as_json()), report.verdict()):
             assert "eyJ" not in shown
         return report
 
@@ -68,6 +68,13 @@ def project(workload: OfflineAzure) -> Iterator[Callable[..., None]]:
 def found(report: Report, name: str) -> str:
     [result] = [result for result in report.results if result.name == name]
     return f"{result.status.value}: {result.found}" + (f"\n{result.next_step}" if result.next_step else "")
+
+
+def said(report: Report) -> str:
+    """Return who signed in or, if checks failed, what they found and what to do."""
+    if report.signed_in is not None and report.is_ok:
+        return report.signed_in
+    return "\n".join(f"{result.found}\n{result.next_step or ''}" for result in report.failed())
 
 
 def failed(report: Report) -> list[str]:
@@ -119,7 +126,7 @@ def test_a_workload_that_is_linked_signs_in(
         *("identity", "environment", "token file", "issuer, subject", "audience", "token lifetime"),
         *("DNS", "TCP", "TLS", "clock", "token exchange", "access token", "scope"),
     ]
-    assert report.short() == (
+    assert said(report) == (
         f"Signed in as {identity.client_id} (object id {identity.principal_id}) in tenant {identity.tenant_id}."
     )
     assert "expires in 60 min" in found(report, "token lifetime")
@@ -191,7 +198,7 @@ def test_an_expired_token(doctor: Callable[..., Report], project: Callable[..., 
     assert "expired 3 h ago" in found(report, "token lifetime")
     assert "subPath" in found(report, "token lifetime")
     assert found(report, "token exchange") == "skipped: the federated token has expired"
-    assert SUBJECT in report.short()
+    assert SUBJECT in said(report)
     assert not [result.commands for result in report.results if result.commands]
     workload.projected_token.rotate()
     assert doctor().is_ok
@@ -240,7 +247,7 @@ def test_each_examination_makes_an_exchange_of_its_own(
 def test_what_is_wrong_with_the_identity_leaves_the_rest_to_be_checked(doctor: Callable[..., Report]) -> None:
     report = doctor(extra={"clientId": "x"})
     assert failed(report) == ["identity"]
-    assert "clientId is 'x'" in report.short()
+    assert "clientId is 'x'" in said(report)
     assert "ok: " in found(report, "token lifetime")
     assert "ok: " in found(report, "TLS")
     assert found(report, "token exchange") == "skipped: no valid identity is configured"
@@ -262,8 +269,8 @@ def test_a_token_in_place_of_its_path_is_not_shown(
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", workload.projected_token.path.read_text())
     report = doctor()
     assert failed(report) == ["environment", "token file"]
-    assert "AZURE_FEDERATED_TOKEN_FILE is something that looks like a token (not shown)" in report.short()
-    assert workload.projected_token.path.read_text() not in report.short()
+    assert "AZURE_FEDERATED_TOKEN_FILE is something that looks like a token (not shown)" in said(report)
+    assert workload.projected_token.path.read_text() not in said(report)
 
 
 def test_an_authority_that_cannot_be_used(doctor: Callable[..., Report], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +293,7 @@ def test_a_name_that_does_not_resolve(doctor: Callable[..., Report], monkeypatch
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://login.invalid")
     report = doctor()
     assert failed(report) == ["DNS"]
-    assert "login.invalid does not resolve" in report.short()
+    assert "login.invalid does not resolve" in said(report)
     assert found(report, "token exchange") == "skipped: the authority host cannot be reached"
 
 
@@ -296,7 +303,7 @@ def test_a_port_that_refuses(doctor: Callable[..., Report], monkeypatch: pytest.
     monkeypatch.setenv("AZURE_AUTHORITY_HOST", f"https://127.0.0.1:{port}")
     report = doctor()
     assert failed(report) == ["TCP"]
-    assert f"127.0.0.1:{port} cannot be connected to: Connection refused" in report.short()
+    assert f"127.0.0.1:{port} cannot be connected to: Connection refused" in said(report)
 
 
 def test_a_certificate_that_is_not_trusted(
@@ -306,9 +313,9 @@ def test_a_certificate_that_is_not_trusted(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
     report = doctor()
     assert failed(report) == ["TLS"]
-    assert f"certificate authorities of {other}" in report.short()
-    assert "certificate verify failed" in report.short()
-    assert "REQUESTS_CA_BUNDLE" in report.short()
+    assert f"certificate authorities of {other}" in said(report)
+    assert "certificate verify failed" in said(report)
+    assert "REQUESTS_CA_BUNDLE" in said(report)
 
 
 def test_certificate_authorities_that_do_not_exist(
@@ -317,7 +324,7 @@ def test_certificate_authorities_that_do_not_exist(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/does/not/exist.pem")
     report = doctor()
     assert failed(report) == ["TLS"]
-    assert "REQUESTS_CA_BUNDLE is /does/not/exist.pem, which does not exist" in report.short()
+    assert "REQUESTS_CA_BUNDLE is /does/not/exist.pem, which does not exist" in said(report)
 
 
 @pytest.mark.usefixtures("no_proxy")
@@ -328,7 +335,7 @@ def test_a_proxy_is_what_is_connected_to(doctor: Callable[..., Report], monkeypa
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{port}")
     report = doctor()
     assert failed(report) == ["TCP"]
-    assert "Check the proxy in HTTPS_PROXY" in report.short()
+    assert "Check the proxy in HTTPS_PROXY" in said(report)
     assert "secret" not in report.as_text()
 
 
@@ -346,7 +353,7 @@ def test_a_clock_that_is_wrong(
 def test_an_unknown_scope_fails_alone(doctor: Callable[..., Report]) -> None:
     report = doctor(scopes=["https://typo.example/.default"])
     assert failed(report) == ["scope"]
-    assert "AADSTS500011" in report.short()
+    assert "AADSTS500011" in said(report)
     assert report.signed_in is not None
 
 
@@ -375,8 +382,8 @@ def test_a_subscription_that_is_visible(doctor: Callable[..., Report]) -> None:
 def test_a_subscription_that_is_not_visible(doctor: Callable[..., Report], identity: ManagedIdentity) -> None:
     report = doctor(subscription_id="22222222-2222-2222-2222-222222222222")
     assert failed(report) == ["subscription"]
-    assert "SubscriptionNotFound" in report.short()
-    assert f"az role assignment create --assignee {identity.client_id}" in report.short()
+    assert "SubscriptionNotFound" in said(report)
+    assert f"az role assignment create --assignee {identity.client_id}" in said(report)
 
 
 def test_a_subscription_is_a_guid(doctor: Callable[..., Report]) -> None:
@@ -408,7 +415,7 @@ def test_an_account_or_a_container_is_read(doctor: Callable[..., Report], contai
 def test_a_container_that_does_not_exist(doctor: Callable[..., Report], workload: OfflineAzure) -> None:
     report = doctor(scopes=[f"{ACCOUNT}/absent"])
     assert failed(report) == ["reading"]
-    assert "listing the container absent of acct is refused (HTTP 404, ContainerNotFound)" in report.short()
+    assert "listing the container absent of acct is refused (HTTP 404, ContainerNotFound)" in said(report)
 
 
 @pytest.mark.parametrize("path", ["", "/data"])

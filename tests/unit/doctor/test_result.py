@@ -24,18 +24,14 @@ def test_a_failure_ends_with_the_command() -> None:
 def test_a_warning_alone_is_no_failure() -> None:
     report = Report("connection 'x'", (FINE, ODD), "Signed in as x.")
     assert report.is_ok
-    assert report.short() == "Signed in as x."
     assert report.as_text().endswith("\n\nSigned in as x.\n")
 
 
-def test_the_short_form_is_cause_next_step_and_command() -> None:
-    report = Report("connection 'x'", (FINE, REFUSED), None)
-    assert report.short().splitlines() == [
-        f"refused: {LONG}",
-        "Answer: no",
-        "Next step: Do something.",
-        "az do 'it'",
-    ]
+def test_a_command_that_fixes_several_checks_is_shown_once() -> None:
+    again = Result("scope", Status.FAILED, "refused, too", commands=REFUSED.commands)
+    shown = Report("connection 'x'", (FINE, REFUSED, again), None).as_text()
+    assert shown.count("az do 'it'") == 1
+    assert shown.count("This makes Microsoft Entra ID accept") == 1
 
 
 def test_the_verdict_is_cause_and_next_step_and_fits_the_test_button() -> None:
