@@ -64,7 +64,7 @@ def terminal(azure: OfflineAzure, tmp_path: Path) -> Iterator[Terminal]:
 @pytest.fixture
 def azure_page(page: Page, deployment: Deployment) -> AzurePage:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    azure_page = AzurePage(page)
+    azure_page = AzurePage(page, deployment)
     azure_page.open()
     return azure_page
 
