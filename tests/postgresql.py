@@ -98,8 +98,12 @@ class PostgresqlServer:
         self.roles.accept(role, identity)
         owners = "pg_database JOIN pg_roles ON datdba = pg_roles.oid"
         left = self.run(f"SELECT datname FROM {owners} WHERE rolname = '{role}'").split()
-        self.run(*(f'DROP DATABASE "{each}" WITH (FORCE)' for each in left), f'DROP ROLE IF EXISTS "{role}"')
-        self.run(f'CREATE ROLE "{role}" LOGIN', f'CREATE DATABASE "{database}" OWNER "{role}"')
+        self.run(
+            *(f'DROP DATABASE "{each}" WITH (FORCE)' for each in left),
+            f'DROP ROLE IF EXISTS "{role}"',
+            f'CREATE ROLE "{role}" LOGIN',
+            f'CREATE DATABASE "{database}" OWNER "{role}"',
+        )
 
     def url(self, role: str, database: str, **options: str) -> str:
         """Return the address of a database as SQLAlchemy takes it; TLS is required unless an option says otherwise."""

@@ -4,6 +4,7 @@ import configparser
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -54,12 +55,16 @@ def pages_with(language: str) -> list[Any]:
     return [pytest.param(blocks, id=blocks[0].where.split(":")[0]) for blocks in pages if blocks]
 
 
+def is_one_value(line: str) -> bool:
+    """Whether a line is hardly more than a value that cannot be broken; what is in single quotes is one, as in .env."""
+    return len(line) - max(map(len, re.findall(r"[^\s']*'[^']*'|\S+", line))) <= 40
+
+
 def test_lines_fit_a_window() -> None:
-    """Wider than 80 columns is only a line with a value that cannot be broken. Output stands as it was printed."""
+    """Wider than 80 columns is only a line that cannot be broken. Output stands as it was printed."""
     blocks = [*ALL, *blocks_of(ROOT / "README.md"), *blocks_of(ROOT / "CONTRIBUTING.md")]
     lines = [(block.where, line) for block in blocks if block.language != "text" for line in block.code.splitlines()]
-    wide = [(where, line) for where, line in lines if len(line) > 80]
-    assert [each for each in wide if len(each[1]) - max(map(len, each[1].split())) > 40] == []
+    assert [(where, line) for where, line in lines if len(line) > 80 and not is_one_value(line)] == []
 
 
 def test_there_are_blocks() -> None:

@@ -74,7 +74,8 @@ def said(report: Report) -> str:
     """Return who signed in or, if checks failed, what they found and what to do."""
     if report.signed_in is not None and report.is_ok:
         return report.signed_in
-    return "\n".join(f"{result.found}\n{result.next_step or ''}" for result in report.failed())
+    failed = report.failed()
+    return "\n".join(text for one in failed for text in (one.found, one.next_step or "", *one.commands))
 
 
 def failed(report: Report) -> list[str]:

@@ -56,8 +56,8 @@ class AzurePage:
     def _stale_events(self) -> int:
         """Count the deferred tasks that the scheduler failed because it learned of the deferral after their resumption.
 
-        On a busy machine, every Airflow so far: https://github.com/apache/airflow/issues/67287,
-        https://github.com/apache/airflow/issues/72716.
+        Seen with Airflow 3.1.8 on a busy machine; reported of 3.2.1 (https://github.com/apache/airflow/issues/67287)
+        and of 3.3.1 (https://github.com/apache/airflow/issues/72716).
         """
         said = self._deployment.log.read_text(errors="replace")
         return said.count("finished with state success, but the task instance's state attribute is")

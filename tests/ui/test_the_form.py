@@ -1,7 +1,5 @@
 """The form of the connection, in each Airflow 3."""
 
-import json
-
 from playwright.sync_api import Page
 
 from tests.ui.conftest import AIRFLOW, IDENTITY, Picture
@@ -22,10 +20,7 @@ def test_it_asks_for_who_and_stores_that(page: Page, deployment: Deployment, pic
     picture("airflow-{}.{}-form".format(*AIRFLOW))
     connections.store()
 
-    # On its standard output, some versions of Airflow also log.
-    exported = deployment.home / "connections.json"
-    deployment.program.run("connections", "export", str(exported))
-    stored = json.loads(exported.read_text(encoding="utf-8"))[CONNECTION]
+    [stored] = deployment.program.rows("connections", "get", CONNECTION)
     assert stored["conn_type"] == "azure_workload_identity"
     expected = {
         "clientId": IDENTITY.client_id,
@@ -33,6 +28,6 @@ def test_it_asks_for_who_and_stores_that(page: Page, deployment: Deployment, pic
         "subscriptionId": IDENTITY.subscription_id,
     }
     # In Airflow 3.0, the command shows what stock hooks see, which has the names of their extras, too.
-    assert json.loads(stored["extra"]).items() >= expected.items()
+    assert stored["extra_dejson"].items() >= expected.items()
     # The page of this package would offer it, too.
     deployment.program.run("connections", "delete", CONNECTION)
