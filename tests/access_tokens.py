@@ -55,7 +55,7 @@ class DatabaseRoles:
     https://learn.microsoft.com/azure/postgresql/flexible-server/concepts-azure-ad-authentication,
     https://learn.microsoft.com/azure/mysql/flexible-server/concepts-azure-ad-authentication
 
-    :ivar sign_ins: all attempts so far.
+    :ivar sign_ins: all attempts so far, without those for an earlier role of the same name.
     """
 
     AUDIENCE = "https://ossrdbms-aad.database.windows.net"
@@ -64,6 +64,11 @@ class DatabaseRoles:
         self.sign_ins: list[SignIn] = []
         self._principals: dict[str, ManagedIdentity] = {}
         self._validator = AccessTokenValidator(azure)
+
+    def create(self, role: str, identity: ManagedIdentity) -> None:
+        """Let an identity sign in as a new role; what other tests did with one of this name is forgotten."""
+        self.sign_ins[:] = [each for each in self.sign_ins if each.role != role]
+        self.accept(role, identity)
 
     def accept(self, role: str, identity: ManagedIdentity) -> None:
         """Let an identity sign in as a role."""

@@ -97,7 +97,7 @@ def recorder(running_recorder: Recorder, workload: OfflineAzure) -> Recorder:
 
 @pytest.fixture(scope="session")
 def postgresql(running_azure: OfflineAzure) -> Iterator[PostgresqlServer]:
-    """An Azure Database for PostgreSQL, in which each test makes its own role and database."""
+    """An Azure Database for PostgreSQL, in which each test makes its role and database."""
     with postgresql_server(running_azure) as server:
         yield server
 

@@ -62,7 +62,7 @@ class MySqlServer:
 
     def create_user(self, name: str, identity: ManagedIdentity, database: str) -> None:
         """Create a user for an identity, as ``CREATE AADUSER`` does, and a database that it owns."""
-        self.roles.accept(name, identity)
+        self.roles.create(name, identity)
         self.run(
             f"CREATE USER '{name}' IDENTIFIED VIA pam USING '{self._service}'",
             f"CREATE DATABASE {database}",

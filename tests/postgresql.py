@@ -95,7 +95,7 @@ class PostgresqlServer:
 
         A role of this name that other tests have left goes first, with its databases.
         """
-        self.roles.accept(role, identity)
+        self.roles.create(role, identity)
         owners = "pg_database JOIN pg_roles ON datdba = pg_roles.oid"
         left = self.run(f"SELECT datname FROM {owners} WHERE rolname = '{role}'").split()
         self.run(
